@@ -1,0 +1,149 @@
+"""The whole program, run as its users run it, on a few hundred real images."""
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+import deep_learning_model as dlm
+from conftest import SCRIPT
+
+FILES = ["confusion_matrix.png", "metrics.json", "mnist_cnn_model.h5", "sample_predictions.png", "training_curves.png"]
+
+
+@pytest.fixture(scope="module")
+def run(run_script, small_npz, tmp_path_factory):
+    """One finished run and its output folder."""
+    folder = tmp_path_factory.mktemp("run") / "output"
+    result = run_script("--data", small_npz, "--output-dir", folder, "--seed", 5)
+    return result, folder
+
+
+def test_a_run_succeeds_quietly_and_says_what_it_wrote_where(run):
+    result, folder = run
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert "121,930" in result.stdout
+    assert sum(line.startswith("Epoch ") for line in lines) == 5
+    assert lines[-2].startswith("Test accuracy ") and "training took" in lines[-2]
+    assert str(folder) in lines[-1] and all(name in lines[-1] for name in FILES)
+    assert sorted(path.name for path in folder.iterdir()) == FILES
+
+
+def test_metrics_agree_with_the_saved_model(run, small_npz):
+    result, folder = run
+    metrics = json.loads((folder / "metrics.json").read_text())
+    with np.load(small_npz) as data:
+        loss, accuracy = keras.models.load_model(folder / "mnist_cnn_model.h5").evaluate(
+            dlm.normalize(data["x_test"]), data["y_test"], verbose=0)
+    assert metrics["test_accuracy"] == pytest.approx(accuracy) and metrics["test_loss"] == pytest.approx(loss, rel=1e-4)
+    assert accuracy > 0.8 and f"Test accuracy {accuracy:.2%}" in result.stdout
+    assert metrics["epochs"]["val_accuracy"][-1] == pytest.approx(accuracy) and len(metrics["epochs"]["loss"]) == 5
+    assert metrics["seed"] == 5 and metrics["options"]["batch_size"] == 32
+    assert set(metrics["versions"]) == {"python", "tensorflow", "keras", "numpy"}
+    assert metrics["versions"]["keras"] == keras.__version__
+    assert 0 < metrics["training_seconds"] < 150
+
+
+def test_figures_are_pictures_of_a_useful_size(run):
+    for name in FILES:
+        if name.endswith(".png"):
+            content = (run[1] / name).read_bytes()
+            width, height = struct.unpack(">II", content[16:24])
+            assert content[:8] == b"\x89PNG\r\n\x1a\n" and width >= 1000 and height >= 600 and len(content) > 20_000
+
+
+def test_the_same_seed_gives_the_same_file_byte_for_byte(run, run_script, small_npz, tmp_path):
+    again = run_script("--data", small_npz, "--seed", 5, "--no-show", cwd=tmp_path)
+    assert again.returncode == 0
+    assert (tmp_path / "mnist_cnn_model.h5").read_bytes() == (run[1] / "mnist_cnn_model.h5").read_bytes()
+
+
+def start(small_npz, folder, **kwargs):
+    """Start a long run and return when it has trained for some epochs."""
+    process = subprocess.Popen([sys.executable, "-u", str(SCRIPT), "--data", str(small_npz), "--output-dir", str(folder),
+                                "--epochs", "1000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs)
+    for line in process.stdout:
+        if line.startswith("Epoch 3/"):
+            return process
+    raise AssertionError(process.stderr.read())
+
+
+@pytest.fixture
+def earlier_run(run, tmp_path):
+    """A folder with the files of an earlier run, and their contents by name."""
+    for name in FILES:
+        (tmp_path / name).write_bytes((run[1] / name).read_bytes())
+    return tmp_path, {name: (tmp_path / name).read_bytes() for name in FILES}
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_killed_run_leaves_an_older_model_that_loads(earlier_run, small_npz):
+    folder, before = earlier_run
+    process = start(small_npz, folder)
+    process.kill()
+    process.communicate()
+    assert contents(folder) == before
+    keras.models.load_model(folder / "mnist_cnn_model.h5")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_ctrl_c_ends_with_one_line_and_status_130(earlier_run, small_npz):
+    folder, before = earlier_run
+    process = start(small_npz, folder)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Interrupted" in errors and "Traceback" not in errors
+    assert contents(folder) == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals of POSIX")
+def test_a_terminal_gets_keras_progress_bar_and_no_chatter(small_npz, tmp_path):
+    import pty
+
+    main, side = pty.openpty()
+    process = subprocess.Popen([sys.executable, str(SCRIPT), "--data", str(small_npz), "--epochs", "2"], cwd=tmp_path,
+                               stdin=side, stdout=side, stderr=side)
+    os.close(side)
+    output = b""
+    while True:
+        try:
+            output += os.read(main, 65536)
+        except OSError:  # Linux's way to say that the other side is closed
+            break
+    assert process.wait() == 0
+    text = output.decode()
+    assert "Epoch 2/2" in text and "19/19" in text and "\x1b[1m" in text
+    assert "oneDNN" not in text and "Warning" not in text and "absl" not in text
+
+
+def test_figures_are_shown_where_they_can_be_and_only_there(small_npz, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(dlm.plt, "show", lambda: shown.append(sorted(path.name for path in tmp_path.iterdir())))
+    arguments = ["--data", str(small_npz), "--epochs", "1", "--batch-size", "300"]
+    for backend, more in ("agg", []), ("qtagg", ["--no-show"]), ("qtagg", []):
+        monkeypatch.setattr(dlm.plt, "get_backend", lambda: backend)
+        dlm.main([*arguments, *more])
+    assert shown == [FILES]  # once, and after everything was saved
+
+
+def test_keras_settings_of_the_user_do_not_matter(run_script, small_npz, tmp_path):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "keras.json").write_text(json.dumps(
+        {"image_data_format": "channels_first", "backend": "jax", "floatx": "float64", "epsilon": 1e-7}))
+    result = run_script("--data", small_npz, "--epochs", 1, cwd=tmp_path, env={"KERAS_HOME": str(tmp_path / "home")})
+    assert (result.returncode, result.stderr) == (0, "")
+    with h5py.File(tmp_path / "mnist_cnn_model.h5") as file:
+        assert "channels_first" not in file.attrs["model_config"].decode()
+        assert file["model_weights/conv_1/conv_1/kernel:0"].dtype == np.float32

@@ -1,0 +1,124 @@
+"""The saved model: its layout, what Keras reads back from it, and that writing it is all or nothing."""
+import json
+import os
+import time
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+import deep_learning_model as dlm
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory, mnist):
+    """A compiled model with random weights, and the path of the file that holds it."""
+    keras.utils.set_random_seed(1)
+    model = dlm.build_model()
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    path = tmp_path_factory.mktemp("saved") / "mnist_cnn_model.h5"
+    dlm.save_model(model, path)
+    return model, path
+
+
+def test_keras_reads_the_same_model_back(saved, mnist):
+    model, path = saved
+    x, y = dlm.normalize(mnist[1][0][:500]), mnist[1][1][:500]
+    loaded = keras.models.load_model(path)
+    for ours, theirs in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_allclose(loaded.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-6)
+    np.testing.assert_allclose(loaded.evaluate(x, y, verbose=0), model.evaluate(x, y, verbose=0), rtol=1e-5)
+
+
+def test_a_reloaded_model_can_be_trained_on(saved, mnist):
+    loaded = keras.models.load_model(saved[1])
+    assert float(loaded.optimizer.learning_rate) == pytest.approx(dlm.FINE_TUNING_RATE)
+    loaded.fit(dlm.normalize(mnist[0][0][:64]), mnist[0][1][:64], epochs=1, verbose=0)
+    assert loaded.optimizer.iterations == 2
+
+
+def test_every_text_is_stored_as_bytes_of_fixed_length(saved):
+    def check(name, item):
+        for key, value in item.attrs.items():
+            type_ = item.attrs.get_id(key).get_type()
+            assert type_.get_class() == h5py.h5t.STRING and not type_.is_variable_str(), (name, key)
+
+    with h5py.File(saved[1]) as file:
+        check("/", file)
+        file.visititems(check)
+        assert set(file.attrs) == {"keras_version", "backend", "model_config", "training_config"}
+        assert list(file) == ["model_weights"]
+
+
+def test_the_configuration_holds_only_what_keras_2_2_knew(saved):
+    known = {
+        "InputLayer": {"name", "batch_input_shape"},
+        "Conv2D": {"name", "trainable", "filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate",
+                   "activation", "use_bias"},
+        "MaxPooling2D": {"name", "trainable", "pool_size", "strides", "padding", "data_format"},
+        "Flatten": {"name", "trainable", "data_format"},
+        "Dense": {"name", "trainable", "units", "activation", "use_bias"},
+    }
+    with h5py.File(saved[1]) as file:
+        config = json.loads(file.attrs["model_config"])
+        training = json.loads(file.attrs["training_config"])
+        assert file.attrs["keras_version"] == b"2.2.4" and file.attrs["backend"] == b"tensorflow"
+    layers = config["config"]["layers"]
+    assert config["class_name"] == "Sequential" and layers[0]["config"]["batch_input_shape"] == [None, 28, 28, 1]
+    for layer in layers:
+        assert set(layer["config"]) == known[layer["class_name"]]
+    assert training["loss"] == "sparse_categorical_crossentropy" and training["metrics"] == ["sparse_categorical_accuracy"]
+    assert set(training["optimizer_config"]["config"]) == {"learning_rate", "beta_1", "beta_2", "epsilon", "amsgrad"}
+
+
+def test_weights_are_named_as_keras_2_did(saved):
+    model, path = saved
+    with h5py.File(path) as file:
+        weights = file["model_weights"]
+        assert [name.decode() for name in weights.attrs["layer_names"]] == [layer.name for layer in model.layers]
+        for layer in model.layers:
+            names = [name.decode() for name in weights[layer.name].attrs["weight_names"]]
+            assert names == ([f"{layer.name}/kernel:0", f"{layer.name}/bias:0"] if layer.weights else [])
+            for name, weight in zip(names, layer.get_weights()):
+                assert weights[layer.name][name].dtype == np.float32
+                np.testing.assert_array_equal(weights[layer.name][name], weight)
+
+
+def test_the_same_model_gives_the_same_bytes(saved, tmp_path):
+    time.sleep(1.1)  # a time stamp in the file would differ
+    dlm.save_model(saved[0], tmp_path / "again.h5")
+    assert (tmp_path / "again.h5").read_bytes() == saved[1].read_bytes()
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(RuntimeError):
+        with dlm.replacing(path) as part:
+            part.write_text("half")
+            assert path.read_text() == "old"
+            raise RuntimeError
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+    with dlm.replacing(path) as part:
+        part.write_text("new")
+    assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+def test_a_new_file_has_the_users_usual_permissions(saved):
+    umask = os.umask(0)
+    os.umask(umask)
+    assert saved[1].stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_leftovers_go_and_everything_else_stays(tmp_path):
+    mine = ["model.h5", "download.part", "notes.txt"]
+    for name in [*mine, f"old{dlm.PART}", f"running{dlm.PART}"]:
+        (tmp_path / name).write_text(name)
+    (tmp_path / f"folder{dlm.PART}").mkdir()
+    for name in [*mine, f"old{dlm.PART}", f"folder{dlm.PART}"]:
+        os.utime(tmp_path / name, (1000, 1000))
+    dlm.remove_leftovers(tmp_path, time.time() - 3600)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*mine, f"running{dlm.PART}"])

@@ -1,0 +1,140 @@
+"""The network, the augmentation, the batches and the training."""
+import argparse
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import deep_learning_model as dlm
+
+
+def options(**changes):
+    return argparse.Namespace(**{"epochs": 2, "batch_size": 32, "learning_rate": 0.003, "seed": 0, **changes})
+
+
+def test_the_network_is_the_fixed_one():
+    model = dlm.build_model()
+    described = [(type(layer).__name__, layer.output.shape[1:]) for layer in model.layers]
+    assert described == [
+        ("Conv2D", (26, 26, 32)), ("MaxPooling2D", (13, 13, 32)), ("Conv2D", (11, 11, 64)), ("MaxPooling2D", (5, 5, 64)),
+        ("Flatten", (1600,)), ("Dense", (64,)), ("Dense", (10,))]
+    assert [layer.activation.__name__ for layer in model.layers if hasattr(layer, "activation")] == [
+        "relu", "relu", "relu", "softmax"]
+    assert model.count_params() == 121_930 and model.input_shape == (None, 28, 28, 1)
+
+
+def test_augment_without_motion_changes_nothing(monkeypatch, mnist):
+    for name in "ROTATION", "SCALE", "SHIFT":
+        monkeypatch.setattr(dlm, name, 0.0)
+    images = dlm.normalize(mnist[0][0][:5])
+    np.testing.assert_allclose(dlm.augment(images, (1, 2)), images, atol=1e-6)
+
+
+@pytest.mark.parametrize("name, value", [("ROTATION", np.pi), ("SCALE", 0.3)])
+def test_augment_turns_and_scales_about_the_centre(name, value, monkeypatch):
+    for other in "ROTATION", "SCALE", "SHIFT":
+        monkeypatch.setattr(dlm, other, value if other == name else 0.0)
+    y, x = np.mgrid[:28, :28] - 13.5
+    disc = (np.hypot(x, y) < 9).astype("float32")[None, :, :, None].repeat(50, 0)
+    moved = dlm.augment(disc, (3, 4)).numpy()[..., 0]
+    mass = moved.sum((1, 2))
+    np.testing.assert_allclose((moved * x).sum((1, 2)) / mass, 0, atol=0.05)
+    np.testing.assert_allclose((moved * y).sum((1, 2)) / mass, 0, atol=0.05)
+    spread = np.sqrt(mass / mass.mean())
+    assert (spread.max() - spread.min() > 0.3) == (name == "SCALE")
+
+
+def test_augment_shifts_each_image_by_its_own_amount_within_the_limit(monkeypatch):
+    for name, value in ("ROTATION", 0.0), ("SCALE", 0.0), ("SHIFT", 3.0):
+        monkeypatch.setattr(dlm, name, value)
+    images = np.zeros((200, 28, 28, 1), "float32")
+    images[:, 12:16, 12:16] = 1
+    moved = dlm.augment(images, (5, 6)).numpy()[..., 0]
+    y, x = np.mgrid[:28, :28] - 13.5
+    for axis in y, x:
+        shifts = (moved * axis).sum((1, 2)) / moved.sum((1, 2))
+        assert 2.7 < shifts.max() <= 3.001 and -3.001 <= shifts.min() < -2.7 and abs(shifts.mean()) < 0.5
+        assert len(np.unique(shifts.round(4))) > 150
+
+
+def test_augment_depends_on_its_seed_alone(mnist):
+    images = dlm.normalize(mnist[0][0][:8])
+    first, again, other = (dlm.augment(images, seed).numpy() for seed in ((1, 2), (1, 2), (1, 3)))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 0.1
+    assert first.dtype == np.float32 and first.min() >= 0 and first.max() <= 1 + 1e-6
+
+
+def test_an_epoch_holds_every_image_once_in_an_order_of_its_own():
+    labels = np.arange(100)
+    batches = dlm.training_batches(np.zeros((100, 28, 28, 1), "float32"), labels, 32, seed=7)
+    first, second = ([y.numpy() for _, y in batches] for _ in range(2))
+    assert [len(batch) for batch in first] == [32, 32, 32, 4]
+    for epoch in first, second:
+        assert sorted(np.concatenate(epoch)) == labels.tolist()
+    assert np.concatenate(first).tolist() != np.concatenate(second).tolist() != labels.tolist()
+
+
+def test_epochs_are_augmented_differently_and_runs_equally():
+    images = np.tile(np.linspace(0, 1, 28, dtype="float32"), (1, 28, 1))[..., None]
+
+    def three_epochs(seed):
+        batches = dlm.training_batches(images, np.zeros(1, int), 1, seed)
+        return [next(iter(batches))[0].numpy() for _ in range(3)]
+
+    first, again, other = three_epochs(1), three_epochs(1), three_epochs(2)
+    np.testing.assert_array_equal(first, again)
+    for a, b in (first[0], first[1]), (first[1], first[2]), (first[0], other[0]):
+        assert np.abs(a - b).max() > 1e-3
+
+
+@pytest.fixture(scope="module")
+def small(mnist):
+    (x_train, y_train), (x_test, y_test) = mnist
+    return (dlm.normalize(x_train[:1000]), y_train[:1000]), (dlm.normalize(x_test[:500]), y_test[:500])
+
+
+def test_training_learns_and_records_each_epoch(small, capsys):
+    keras.utils.set_random_seed(0)
+    model = dlm.build_model()
+    history = dlm.train(model, *small, options(epochs=3))
+    assert {name: len(values) for name, values in history.items()} == {
+        "accuracy": 3, "loss": 3, "val_accuracy": 3, "val_loss": 3}
+    assert history["val_accuracy"][-1] > 0.85
+    np.testing.assert_allclose([history["val_loss"][-1], history["val_accuracy"][-1]], model.evaluate(*small[1], verbose=0), rtol=1e-4)
+    assert isinstance(model.optimizer, keras.optimizers.Adam)
+    assert model.optimizer.iterations == 3 * 32
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines if line.startswith("Epoch")] == ["Epoch 1/3", "Epoch 2/3", "Epoch 3/3"]
+
+
+def test_the_learning_rate_climbs_to_the_peak_and_falls_to_zero(small):
+    rates = []
+    model = dlm.build_model()
+    dlm.train(model, *small, options(epochs=1, batch_size=10, learning_rate=0.002))
+    schedule = model.optimizer._learning_rate  # the optimizer's own schedule, at every step of this training
+    rates = [float(schedule(step)) for step in range(101)]
+    assert rates[0] == 0 and rates[100] == pytest.approx(0, abs=1e-9)
+    assert max(rates) == rates[5] == pytest.approx(0.002)
+    assert rates[:6] == sorted(rates[:6]) and rates[5:] == sorted(rates[5:], reverse=True)
+
+
+@pytest.mark.parametrize("images, batch_size", [(1, 32), (5, 1), (20, 7)])
+def test_tiny_data_train_too(small, images, batch_size):
+    (x, y), test = small
+    history = dlm.train(dlm.build_model(), (x[:images], y[:images]), test, options(epochs=1, batch_size=batch_size))
+    assert np.isfinite(history["loss"]).all()
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(small):
+    def weights(seed):
+        keras.utils.set_random_seed(seed)
+        model = dlm.build_model()
+        dlm.train(model, *small, options(seed=seed, epochs=1))
+        return np.concatenate([weight.ravel() for weight in model.get_weights()])
+
+    first, again, other = weights(3), weights(3), weights(4)
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
