@@ -267,12 +267,11 @@ def train(model, training_data, test_data, options):
     model.compile(keras.optimizers.Adam(rate, beta_2=BETA_2), "sparse_categorical_crossentropy", metrics=["accuracy"],
                   steps_per_execution=STEPS_PER_EXECUTION)
     line_an_epoch = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: print(
-        f"Epoch {epoch + 1}/{options.epochs}:", ", ".join(f"{key} {logs[key]:.4f}" for key in logs), flush=True))
+        f"Epoch {epoch + 1}/{options.epochs}:", ", ".join(f"{k} {logs[k]:.4f}".replace("val_", "test ") for k in logs),
+        flush=True))
     return model.fit(
         training_batches(*training_data, options.batch_size, options.seed),
-        epochs=options.epochs,
-        validation_data=test_data,
-        validation_batch_size=EVALUATION_BATCH_SIZE,
+        epochs=options.epochs, validation_data=test_data, validation_batch_size=EVALUATION_BATCH_SIZE,
         shuffle=False,  # the batches come shuffled
         verbose=1 if sys.stdout.isatty() else 0,
         callbacks=[] if sys.stdout.isatty() else [line_an_epoch],
