@@ -26,29 +26,31 @@ def test_the_network_is_the_fixed_one():
 
 
 def test_augment_without_motion_changes_nothing(monkeypatch, mnist):
-    for name in "ROTATION", "SCALE", "SHIFT":
-        monkeypatch.setattr(dlm, name, 0.0)
+    monkeypatch.setattr(dlm, "DISTORTION", 0.0)
+    monkeypatch.setattr(dlm, "SHIFT", 0.0)
     images = dlm.normalize(mnist[0][0][:5])[0]
     np.testing.assert_allclose(dlm.augment(images, (1, 2)), images, atol=1e-6)
 
 
-@pytest.mark.parametrize("name, value", [("ROTATION", np.pi), ("SCALE", 0.3)])
-def test_augment_turns_and_scales_about_the_centre(name, value, monkeypatch):
-    for other in "ROTATION", "SCALE", "SHIFT":
-        monkeypatch.setattr(dlm, other, value if other == name else 0.0)
+def test_augment_distorts_about_the_centre_in_every_way(monkeypatch):
+    monkeypatch.setattr(dlm, "SHIFT", 0.0)
     y, x = np.mgrid[:28, :28] - 13.5
-    disc = (np.hypot(x, y) < 9).astype("float32")[None, :, :, None].repeat(50, 0)
-    moved = dlm.augment(disc, (3, 4)).numpy()[..., 0]
+    square = (np.maximum(abs(x), abs(y)) < 6).astype("float32")[None, :, :, None].repeat(300, 0)
+    moved = dlm.augment(square, (3, 4)).numpy()[..., 0]
     mass = moved.sum((1, 2))
     np.testing.assert_allclose((moved * x).sum((1, 2)) / mass, 0, atol=0.05)
     np.testing.assert_allclose((moved * y).sum((1, 2)) / mass, 0, atol=0.05)
-    spread = np.sqrt(mass / mass.mean())
-    assert (spread.max() - spread.min() > 0.3) == (name == "SCALE")
+    width, height, slant = ((moved * moment).sum((1, 2)) / mass for moment in (x * x, y * y, x * y))
+    plain = (square[0, ..., 0] * x * x).sum() / square[0].sum()
+    for spread in width, height:  # variances; the inverse of [[0.8, 0.2], [0.2, 0.8]] makes them 1.89 times as large
+        assert 0.65 < (spread / plain).min() < 0.8 and 1.3 < (spread / plain).max() < 1.89
+    assert -0.5 < (slant / plain).min() < -0.2 and 0.2 < (slant / plain).max() < 0.5
+    assert abs(np.corrcoef(width, height)[0, 1]) < 0.2
 
 
 def test_augment_shifts_each_image_by_its_own_amount_within_the_limit(monkeypatch):
-    for name, value in ("ROTATION", 0.0), ("SCALE", 0.0), ("SHIFT", 3.0):
-        monkeypatch.setattr(dlm, name, value)
+    monkeypatch.setattr(dlm, "DISTORTION", 0.0)
+    monkeypatch.setattr(dlm, "SHIFT", 3.0)
     images = np.zeros((200, 28, 28, 1), "float32")
     images[:, 12:16, 12:16] = 1
     moved = dlm.augment(images, (5, 6)).numpy()[..., 0]

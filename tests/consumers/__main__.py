@@ -1,0 +1,218 @@
+"""Open the saved model with the real programs that its users have, and compare what each says with the script itself.
+
+    .venv/bin/python tests/consumers             all consumers
+    .venv/bin/python tests/consumers --own       only those that this Python can host
+    .venv/bin/python tests/consumers NAME...     only these
+
+Runs the main job, then for each consumer makes an environment (kept in --cache for the next time), opens the .h5 in it and
+compares the probabilities of the 10,000 test images, to 1e-5, and what ``evaluate`` says. Prints a line a consumer and a
+summary; the exit status is 1 if one failed. A consumer is skipped, and said to be, where its Python or program is missing.
+"""
+import argparse
+import contextlib
+import functools
+import html
+import http.server
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent.parent))
+import deep_learning_model  # noqa: E402
+
+MODERN = ("3.11", "3.12", "3.10")
+TFJS = "4.22.0"
+
+
+class Consumer(NamedTuple):
+    name: str
+    pythons: tuple  # versions that can host it, the best first
+    requirements: str
+    command: str  # for the environment's Python, in this folder; FOLDER is where the model is
+    backend: str = "tensorflow"
+
+
+CONSUMERS = [
+    Consumer("Keras 3 newest on TensorFlow", MODERN + ("3.13",), "tensorflow", "check_keras.py keras FOLDER fine-tune"),
+    Consumer("Keras 3 newest on JAX", MODERN + ("3.13",), "keras jax", "check_keras.py keras FOLDER fine-tune", "jax"),
+    Consumer("Keras 3 newest on PyTorch", MODERN + ("3.13",), "keras torch==2.13.0", "check_keras.py keras FOLDER fine-tune", "torch"),
+    Consumer("Keras 3.0.5", MODERN, "tensorflow==2.16.2 keras==3.0.5", "check_keras.py keras FOLDER"),
+    Consumer("Keras 3.6.0", MODERN, "tensorflow==2.18.1 keras==3.6.0", "check_keras.py keras FOLDER"),
+    Consumer("tf_keras newest", MODERN, "tensorflow tf_keras", "check_keras.py tf_keras FOLDER fine-tune"),
+    Consumer("TensorFlow 2.15", ("3.11", "3.10", "3.9"), "tensorflow==2.15.1", "check_keras.py tensorflow.keras FOLDER fine-tune"),
+    Consumer("TensorFlow 2.10", ("3.10", "3.9", "3.8"), "tensorflow==2.10.1 numpy<2", "check_keras.py tensorflow.keras FOLDER"),
+    Consumer("TensorFlow 2.4", ("3.8", "3.7", "3.6"), "tensorflow==2.4.4", "check_keras.py tensorflow.keras FOLDER"),
+    Consumer("TensorFlow 1.15", ("3.7", "3.6"), "tensorflow==1.15.5 protobuf<3.21", "check_keras.py tensorflow.keras FOLDER"),
+    Consumer("Keras 2.2.4 on TensorFlow 1.15", ("3.7", "3.6"), "tensorflow==1.15.5 keras==2.2.4 protobuf<3.21 h5py<3",
+             "check_keras.py keras FOLDER"),
+    Consumer("TensorFlow Lite converter", MODERN, "tensorflow", "check_litert.py FOLDER convert"),
+    Consumer("LiteRT", MODERN, "ai-edge-litert", "check_litert.py FOLDER run"),
+    Consumer("ONNX Runtime (tf2onnx)", MODERN, "tensorflow tf2onnx onnxruntime", "check_onnx.py FOLDER"),
+    Consumer("OpenVINO", MODERN, "tensorflow openvino", "check_openvino.py FOLDER"),
+    Consumer("TensorFlow.js converter", ("3.11", "3.10"), "tensorflowjs==" + TFJS + " ydf<0.13",
+             "-m tensorflowjs.converters.converter --input_format=keras FOLDER/mnist_cnn_model.h5 FOLDER/web"),
+]
+
+
+class Missing(Exception):
+    """What a consumer needs isn't on this machine."""
+
+
+def find_python(versions):
+    """Return the path and the version of the first Python in ``versions`` that is on this machine, or raise Missing."""
+    root = Path(os.environ.get("PYENV_ROOT", os.path.expanduser("~/.pyenv")), "versions")
+    for version in versions:
+        own = sys.executable if version == own_version() else None
+        for candidate in [own, *root.glob(f"{version}.*/bin/python"), shutil.which(f"python{version}")]:
+            check = "import sys, venv; print('%d.%d' % sys.version_info[:2])"
+            if candidate and run([candidate, "-c", check], check=False).strip() == version:
+                return str(candidate), version
+    raise Missing(f"no Python {' or '.join(versions)}")
+
+
+def own_version():
+    return "%d.%d" % sys.version_info[:2]
+
+
+def run(command, check=True, **kwargs):
+    """Run a command and return what it printed; raise RuntimeError with its last lines if it fails."""
+    result = subprocess.run(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            universal_newlines=True, **kwargs)
+    if check and result.returncode:
+        raise RuntimeError(" ".join((result.stderr or result.stdout).strip().splitlines()[-2:])[-300:])
+    return result.stdout
+
+
+def environment(name, pythons, requirements, cache):
+    """Return the Python of a virtual environment with these requirements, made in ``cache`` if it isn't there."""
+    python, version = find_python(pythons)
+    folder = cache / re.sub(r"\W+", "-", f"{name} {version} {requirements}").strip("-")
+    place = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if not (folder / "complete").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        run([python, "-m", "venv", folder])
+        run([place, "-m", "pip", "install", "-q", *requirements.split()])
+        (folder / "complete").touch()
+    return place
+
+
+def npm_folder(cache):
+    """Return a folder in ``cache`` in which TensorFlow.js is installed."""
+    if not (shutil.which("npm") and shutil.which("node")):
+        raise Missing("no Node.js")
+    folder = cache / f"tfjs-{TFJS}"
+    if not (folder / "complete").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        run([shutil.which("npm"), "install", "--ignore-scripts", "--prefix", folder, f"@tensorflow/tfjs@{TFJS}"])
+        (folder / "complete").touch()
+    return folder
+
+
+def train(folder):
+    """Run the main job into ``folder`` and keep beside the model what the script itself makes of the test images."""
+    trained = []
+    save_model = deep_learning_model.save_model
+    deep_learning_model.save_model = lambda model, path: (trained.append(model), save_model(model, path))
+    deep_learning_model.main(["--output-dir", str(folder), "--no-show"])
+    (x_train, y_train), (x_test, y_test) = deep_learning_model.load_mnist()
+    x_train, x_test = deep_learning_model.normalize(x_train[:6000], x_test)
+    loss, accuracy = trained[0].evaluate(x_test, y_test, batch_size=100, verbose=0)
+    probabilities = trained[0].predict(x_test, verbose=0)
+    np.savez(folder / "expected.npz", images=x_test, labels=y_test, probabilities=probabilities, loss=loss,
+             accuracy=accuracy, x_train=x_train, y_train=y_train[:6000])
+    x_test[:1000].tofile(folder / "images.bin")
+    probabilities[:1000].tofile(folder / "probabilities.bin")
+
+
+def check_consumer(consumer, folder, cache):
+    python = environment(consumer.name, consumer.pythons, consumer.requirements, cache)
+    command = consumer.command.replace("FOLDER", str(folder)).split()
+    variables = {**os.environ, "KERAS_BACKEND": consumer.backend, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+    lines = run([python, *command], cwd=HERE, env=variables).strip().splitlines()
+    return "converted" if "converter" in consumer.command else lines[-1]
+
+
+def check_node(folder, cache):
+    if not (folder / "web").exists():
+        raise Missing("the converted model isn't there")
+    modules = npm_folder(cache) / "node_modules"
+    return run(["node", HERE / "check_tfjs.js", folder], env={**os.environ, "NODE_PATH": str(modules)}).strip().splitlines()[-1]
+
+
+@contextlib.contextmanager
+def served(folder):
+    """Serve ``folder`` on a local port, which is given."""
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+def check_browser(folder, cache):
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if not browser:
+        raise Missing("no Chromium")
+    if not (folder / "web").exists():
+        raise Missing("the converted model isn't there")
+    shutil.copy(npm_folder(cache) / "node_modules/@tensorflow/tfjs/dist/tf.min.js", folder)
+    shutil.copy(HERE / "browser.html", folder)
+    with served(folder) as port:
+        page = run([browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+                    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+                    f"--user-data-dir={folder / 'browser'}", "--virtual-time-budget=60000", "--window-size=1000,800",
+                    "--dump-dom", f"http://127.0.0.1:{port}/browser.html"], timeout=180)
+    result = html.unescape(re.search(r'<p id="result">(.*?)</p>', page, re.S)[1])
+    if not result.startswith("PASSED: 1000 of 1000"):
+        raise RuntimeError(result)
+    return result
+
+
+def main():
+    extra = {"TensorFlow.js in Node": check_node, "TensorFlow.js in Chromium": check_browser}
+    parser = argparse.ArgumentParser(prog="tests/consumers", description=__doc__.split("\n\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="parts of consumers' names; by default all are checked")
+    parser.add_argument("--own", action="store_true", help="leave out what needs another version of Python")
+    parser.add_argument("--cache", type=Path, default=Path(os.path.expanduser("~/.cache/mnist-consumers")),
+                        help="where environments and the trained model are kept (default: %(default)s)")
+    options = parser.parse_args()
+    folder = options.cache / "model"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    train(folder)
+
+    checks = {consumer.name: functools.partial(check_consumer, consumer) for consumer in CONSUMERS}
+    checks.update(extra)
+    needs_other = {c.name for c in CONSUMERS if own_version() not in c.pythons}
+    counts = {"passed": 0, "failed": 0, "skipped": 0}
+    print()
+    for name, check in checks.items():
+        if options.names and not any(part.lower() in name.lower() for part in options.names):
+            continue
+        try:
+            if options.own and name in needs_other:
+                raise Missing("needs another version of Python")
+            outcome, detail = "passed", check(folder, options.cache)
+        except Missing as reason:
+            outcome, detail = "skipped", str(reason)
+        except Exception as error:
+            outcome, detail = "failed", f"{type(error).__name__}: {error}"
+        counts[outcome] += 1
+        print(f"{outcome}: {name}: {detail}", flush=True)
+    print("\n" + ", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
+    sys.exit(1 if counts["failed"] else 0)
+
+
+if __name__ == "__main__":
+    main()
