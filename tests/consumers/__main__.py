@@ -91,10 +91,10 @@ def run(command, check=True, **kwargs):
     return result.stdout
 
 
-def environment(name, pythons, requirements, cache):
+def environment(pythons, requirements, cache):
     """Return the Python of a virtual environment with these requirements, made in ``cache`` if it isn't there."""
     python, version = find_python(pythons)
-    folder = cache / re.sub(r"\W+", "-", f"{name} {version} {requirements}").strip("-")
+    folder = cache / re.sub(r"\W+", "-", f"python {version} {requirements}").strip("-")
     place = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not (folder / "complete").exists():
         shutil.rmtree(folder, ignore_errors=True)
@@ -138,7 +138,7 @@ def clean_environment():
 
 
 def check_consumer(consumer, folder, cache):
-    python = environment(consumer.name, consumer.pythons, consumer.requirements, cache)
+    python = environment(consumer.pythons, consumer.requirements, cache)
     command = consumer.command.replace("FOLDER", str(folder)).split()
     variables = {**clean_environment(), "KERAS_BACKEND": consumer.backend, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
     lines = run([python, *command], cwd=HERE, env=variables).strip().splitlines()
