@@ -57,6 +57,8 @@ CONSUMERS = [
     Consumer("LiteRT", MODERN, "ai-edge-litert", "check_litert.py FOLDER run"),
     Consumer("ONNX Runtime (tf2onnx)", MODERN, "tensorflow tf2onnx onnxruntime", "check_onnx.py FOLDER"),
     Consumer("OpenVINO", MODERN, "tensorflow openvino", "check_openvino.py FOLDER"),
+    Consumer("SavedModel and .keras", MODERN + ("3.13",), "tensorflow", "check_savedmodel.py FOLDER"),
+    Consumer("Core ML (coremltools)", ("3.11", "3.10"), "tensorflow==2.15.1 coremltools==9.0", "check_coreml.py FOLDER"),
     Consumer("TensorFlow.js converter", ("3.11", "3.10"), "tensorflowjs==" + TFJS + " ydf<0.13",
              "-m tensorflowjs.converters.converter --input_format=keras FOLDER/mnist_cnn_model.h5 FOLDER/web"),
 ]
