@@ -14,9 +14,10 @@ expected = np.load(os.path.join(folder, "expected.npz"))
 model = keras.models.load_model(os.path.join(folder, "mnist_cnn_model.h5"))
 model.export(os.path.join(folder, "serving"), verbose=False)
 model.save(os.path.join(folder, "mnist_cnn_model.keras"))
+serving = tf.saved_model.load(os.path.join(folder, "serving"))
 again = keras.models.load_model(os.path.join(folder, "mnist_cnn_model.keras"))
 for name, probabilities in {
-    "SavedModel": tf.saved_model.load(os.path.join(folder, "serving")).serve(expected["images"]).numpy(),
+    "SavedModel": serving.serve(expected["images"]).numpy(),
     ".keras": again.predict(expected["images"], verbose=0),
 }.items():
     difference = np.abs(probabilities - expected["probabilities"]).max()
