@@ -100,7 +100,8 @@ def test_a_killed_run_leaves_an_older_model_that_loads(earlier_run, small_npz):
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_ctrl_c_ends_with_one_line_and_status_130(earlier_run, small_npz):
     folder, before = earlier_run
-    process = start(small_npz, folder)
+    # A shell makes its background jobs deaf to Ctrl-C, and their children inherit that.
+    process = start(small_npz, folder, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and "Interrupted" in errors and "Traceback" not in errors
