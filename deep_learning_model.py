@@ -128,7 +128,7 @@ def load_data(source):
     if source == "mnist":
         return load_mnist()
     try:
-        with np.load(source, allow_pickle=False) as file:
+        with np.lib.npyio.NpzFile(source, allow_pickle=False) as file:  # np.load takes any other file for a pickle
             data = [(file[f"x_{split}"], file[f"y_{split}"]) for split in ("train", "test")]
     except Exception as error:  # whatever comes up in somebody's file, the file is to blame
         refuse(f"--data {source} is no .npz file with x_train, y_train, x_test and y_test ({error})")

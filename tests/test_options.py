@@ -133,7 +133,8 @@ def test_what_is_no_npz_is_refused(content, capsys, tmp_path):
     path = tmp_path / "data.npz"
     if content is not None:
         path.write_bytes(content)
-    assert "data.npz" in refusal(capsys, str(path), call=dlm.load_data)
+    message = refusal(capsys, str(path), call=dlm.load_data)
+    assert "data.npz" in message and "pickle" not in message  # NumPy takes every unknown file for a pickle
 
 
 def test_a_truncated_npz_and_an_npy_are_refused(capsys, tmp_path):
