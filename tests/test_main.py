@@ -97,6 +97,22 @@ def test_a_killed_run_leaves_an_older_model_that_loads(earlier_run, small_npz):
     keras.models.load_model(folder / "mnist_cnn_model.h5")
 
 
+def test_what_killed_runs_left_goes_with_the_next_good_run_and_everything_else_stays(run_script, small_npz, tmp_path):
+    folders = [tmp_path / "output", tmp_path / "keras" / "datasets"]
+    mine = ["model.h5", "download.part", "notes.txt"]
+    for folder in folders:
+        (folder / f"{dlm.PART}folder").mkdir(parents=True)
+        for name in [*mine, f"{dlm.PART}old", f"{dlm.PART}running", f"{dlm.PART}folder/file"]:
+            (folder / name).write_text(name)
+        for name in [*mine, f"{dlm.PART}old", f"{dlm.PART}folder"]:
+            os.utime(folder / name, (1000, 1000))
+        os.utime(folder / f"{dlm.PART}running", (time.time() + 1000,) * 2)
+    result = run_script("--data", small_npz, "--epochs", 1, "--output-dir", folders[0], env={"KERAS_HOME": str(tmp_path / "keras")})
+    assert (result.returncode, result.stderr) == (0, "")
+    assert sorted(path.name for path in folders[0].iterdir()) == sorted([*mine, f"{dlm.PART}running", *FILES])
+    assert sorted(path.name for path in folders[1].iterdir()) == sorted([*mine, f"{dlm.PART}running"])
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_ctrl_c_ends_with_one_line_and_status_130(earlier_run, small_npz):
     folder, before = earlier_run

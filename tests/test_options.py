@@ -4,7 +4,6 @@ import re
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 import deep_learning_model as dlm
@@ -25,7 +24,8 @@ def refusal(capsys, *arguments, call=dlm.parse_options):
 def test_defaults_are_the_projects(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     options = dlm.parse_options([])
-    assert (options.epochs, options.batch_size, options.seed, options.data) == (5, 32, 0, "mnist")
+    assert (options.epochs, options.batch_size, options.seed, options.data) == (5, 32, 0, ["mnist"])
+    assert (options.architecture, options.format, options.validation_split) == ("cnn", "h5", 0)
     assert str(options.output_dir) == "." and options.no_show is False
 
 
@@ -34,7 +34,8 @@ def test_help_names_every_option_with_its_default(run_script, tmp_path):
     assert result.returncode == 0 and result.stderr == ""
     text = " ".join(result.stdout.split())
     for option, default in {"--epochs": "5", "--batch-size": "32", "--learning-rate": "0.00", "--seed": "0",
-                            "--output-dir": ".", "--data": "mnist", "--no-show": "False"}.items():
+                            "--output-dir": ".", "--data": "['mnist']", "--no-show": "False", "--validation-split": "0", "--augmentation": "-1",
+                            "--architecture": "cnn", "--format": "h5"}.items():
         assert re.search(rf"{option}\b.*?\(default: {re.escape(default)}", text), option
     assert list(tmp_path.iterdir()) == []
 
@@ -44,6 +45,9 @@ def test_help_names_every_option_with_its_default(run_script, tmp_path):
     ["--batch-size", "0"], ["--batch-size", "-32"], ["--batch-size", "1e3"],
     ["--learning-rate", "0"], ["--learning-rate", "-0.1"], ["--learning-rate", "nan"], ["--learning-rate", "inf"],
     ["--seed", "-1"], ["--seed", str(2**32)], ["--seed", "x"],
+    ["--validation-split", "1"], ["--validation-split", "-0.1"], ["--validation-split", "nan"], ["--validation-split", "10%"],
+    ["--augmentation", "-2"], ["--augmentation", "2.1"], ["--augmentation", "strong"],
+    ["--architecture", "rnn"], ["--format", "onnx"], ["--data"],
     ["--epoch", "3"], ["--unknown"], ["surplus"],
 ])
 def test_a_bad_value_is_refused_by_name(arguments, capsys, tmp_path, monkeypatch):
@@ -66,84 +70,6 @@ def test_a_file_in_the_output_folders_place_is_refused(capsys, tmp_path):
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a folder that nobody can write, such as Linux's /proc")
 def test_an_unwritable_output_folder_is_refused(capsys):
     assert "--output-dir" in refusal(capsys, ["--output-dir", "/proc/self"])
-
-
-def arrays(**changes):
-    good = {"x_train": np.zeros((6, 28, 28), "uint8"), "y_train": np.arange(6),
-            "x_test": np.full((4, 28, 28), 255.0), "y_test": np.arange(4, dtype="uint8")}
-    return {name: array for name, array in {**good, **changes}.items() if array is not None}
-
-
-def test_a_good_npz_is_accepted(tmp_path):
-    np.savez(tmp_path / "good.npz", **arrays())
-    (x_train, y_train), (x_test, y_test) = dlm.load_data(str(tmp_path / "good.npz"))
-    assert x_train.shape == (6, 28, 28) and x_test.shape == (4, 28, 28)
-    assert y_train.tolist() == [0, 1, 2, 3, 4, 5] and y_test.tolist() == [0, 1, 2, 3]
-
-
-NAN = np.zeros((6, 28, 28), "float32")
-NAN[3, 5, 5] = np.nan
-
-
-@pytest.mark.parametrize("name, changes", [
-    ("y_test", {"y_test": None}),
-    ("x_train", {"x_train": None}),
-    ("x_train", {"x_train": np.zeros((6, 27, 28))}),
-    ("x_train", {"x_train": np.zeros((6, 784))}),
-    ("x_train", {"x_train": np.zeros(())}),
-    ("x_train", {"x_train": np.zeros((0, 28, 28)), "y_train": np.zeros(0, int)}),
-    ("x_test", {"x_test": np.zeros((4, 28, 28, 3))}),
-    ("y_train", {"y_train": np.arange(5)}),
-    ("y_train", {"y_train": np.zeros((6, 10), int)}),
-    ("y_train", {"y_train": np.arange(6.0)}),
-    ("y_train", {"y_train": np.array(list("012345"))}),
-    ("y_test", {"y_test": np.array([0, 1, 2, 10])}),
-    ("y_test", {"y_test": np.array([0, 1, 2, -1])}),
-    ("x_train", {"x_train": NAN}),
-    ("x_train", {"x_train": np.full((6, 28, 28), np.inf)}),
-    ("x_train", {"x_train": np.full((6, 28, 28), 256)}),
-    ("x_test", {"x_test": np.full((4, 28, 28), -1)}),
-    ("x_test", {"x_test": np.zeros((4, 28, 28), complex)}),
-    ("x_train", {"x_train": np.zeros((6, 28, 28), bool).astype(str)}),
-])
-def test_bad_arrays_are_refused_by_name(name, changes, capsys, tmp_path):
-    np.savez(tmp_path / "bad.npz", **arrays(**changes))
-    message = refusal(capsys, str(tmp_path / "bad.npz"), call=dlm.load_data)
-    assert name in message and "bad.npz" in message
-
-
-class Trap:
-    """An object whose unpickling leaves a file behind."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return (open, (self.path, "w"))
-
-
-def test_pickled_objects_are_never_unpickled(capsys, tmp_path):
-    np.savez(tmp_path / "pickled.npz", **arrays(x_train=np.array([Trap(str(tmp_path / "sprung"))], dtype=object)))
-    assert "pickled.npz" in refusal(capsys, str(tmp_path / "pickled.npz"), call=dlm.load_data)
-    assert not (tmp_path / "sprung").exists()
-
-
-@pytest.mark.parametrize("content", [b"", b"some text\n", b"PK\x03\x04 no zip", None])
-def test_what_is_no_npz_is_refused(content, capsys, tmp_path):
-    path = tmp_path / "data.npz"
-    if content is not None:
-        path.write_bytes(content)
-    message = refusal(capsys, str(path), call=dlm.load_data)
-    assert "data.npz" in message and "pickle" not in message  # NumPy takes every unknown file for a pickle
-
-
-def test_a_truncated_npz_and_an_npy_are_refused(capsys, tmp_path):
-    np.savez(tmp_path / "whole.npz", **arrays())
-    whole = (tmp_path / "whole.npz").read_bytes()
-    (tmp_path / "half.npz").write_bytes(whole[: len(whole) // 2])
-    np.save(tmp_path / "one.npy", np.zeros((6, 28, 28)))
-    for name in "half.npz", "one.npy":
-        assert name in refusal(capsys, str(tmp_path / name), call=dlm.load_data)
 
 
 def test_the_command_refuses_in_one_line_and_writes_nothing(run_script, tmp_path):

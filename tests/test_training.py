@@ -11,7 +11,7 @@ import deep_learning_model as dlm
 
 
 def options(**changes):
-    return argparse.Namespace(**{"epochs": 2, "batch_size": 32, "learning_rate": 0.003, "seed": 0, **changes})
+    return argparse.Namespace(**{"epochs": 2, "batch_size": 32, "learning_rate": 0.003, "seed": 0, "augmentation": -1, **changes})
 
 
 def test_the_network_is_the_fixed_one():
@@ -61,6 +61,31 @@ def test_augment_shifts_each_image_by_its_own_amount_within_the_limit(monkeypatc
         assert len(np.unique(shifts.round(4))) > 150
 
 
+def test_augmentation_can_be_switched_off(mnist):
+    images = dlm.normalize(mnist[0][0][:8])[0]
+    np.testing.assert_allclose(dlm.augment(images, (1, 2), 0.0), images, atol=1e-6)
+    batches = dlm.training_batches(images, np.arange(8), 8, seed=0, strength=0.0)
+    moved, order = next(iter(batches))
+    np.testing.assert_allclose(moved, images.numpy()[order.numpy()], atol=1e-6)
+
+
+@pytest.mark.parametrize("brightness, moved", [(0.1, True), (0.5, False)])
+def test_bright_images_are_not_distorted_unless_told(brightness, moved, monkeypatch):
+    strengths = []
+    batches = dlm.training_batches
+    monkeypatch.setattr(dlm, "training_batches", lambda *arguments: strengths.append(arguments[-1]) or batches(*arguments))
+    data = np.full((8, 28, 28, 1), brightness, "float32"), np.arange(8)
+    for augmentation in -1, 0.5:
+        dlm.train(dlm.build_model(), data, data, options(epochs=1, augmentation=augmentation))
+    assert strengths == [float(moved), 0.5]
+
+
+def test_a_diverging_training_is_refused(small, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        dlm.train(dlm.build_model(), *small, options(learning_rate=1000.0))
+    assert exit_.value.code == 2 and "--learning-rate" in capsys.readouterr().err
+
+
 def test_augment_depends_on_its_seed_alone(mnist):
     images = dlm.normalize(mnist[0][0][:8])[0]
     first, again, other = (dlm.augment(images, seed).numpy() for seed in ((1, 2), (1, 2), (1, 3)))
@@ -105,18 +130,21 @@ def test_training_learns_and_records_each_epoch(small, capsys):
     assert {name: len(values) for name, values in history.items()} == {
         "accuracy": 3, "loss": 3, "val_accuracy": 3, "val_loss": 3}
     assert history["val_accuracy"][-1] > 0.85
-    np.testing.assert_allclose([history["val_loss"][-1], history["val_accuracy"][-1]], model.evaluate(*small[1], verbose=0), rtol=1e-4)
-    assert isinstance(model.optimizer, keras.optimizers.Adam)
-    assert model.optimizer.iterations == 3 * 32
+    np.testing.assert_allclose([history["val_loss"][-1], history["val_accuracy"][-1]], model.evaluate(*small[1], verbose=0),
+                               rtol=0.02)  # the curves are measured with 16 bits where the processor has them
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0] for line in lines if line.startswith("Epoch")] == ["Epoch 1/3", "Epoch 2/3", "Epoch 3/3"]
+    assert [line for line in lines if line.startswith("Epoch")] == ["Epoch 1/3", "Epoch 2/3", "Epoch 3/3"]
+    assert sum("32/32" in line and "val_accuracy" in line for line in lines) == 3
+    assert {layer.compute_dtype for layer in model.layers} == {weight.dtype.name for weight in model.get_weights()} == {"float32"}
 
 
-def test_the_learning_rate_climbs_to_the_peak_and_falls_to_zero(small):
-    rates = []
-    model = dlm.build_model()
-    dlm.train(model, *small, options(epochs=1, batch_size=10, learning_rate=0.002))
-    schedule = model.optimizer._learning_rate  # the optimizer's own schedule, at every step of this training
+def test_adams_learning_rate_climbs_to_the_peak_and_falls_to_zero(small, monkeypatch):
+    made = []
+    adam = keras.optimizers.Adam
+    monkeypatch.setattr(keras.optimizers, "Adam", lambda *args, **kwargs: made.append((args, kwargs)) or adam(*args, **kwargs))
+    dlm.train(dlm.build_model(), *small, options(epochs=1, batch_size=10, learning_rate=0.002))
+    (schedule,), settings = made[0]
+    assert settings == {"weight_decay": 0.05}
     rates = [float(schedule(step)) for step in range(101)]
     assert rates[0] == 0 and rates[100] == pytest.approx(0, abs=1e-9)
     assert max(rates) == rates[5] == pytest.approx(0.002)

@@ -121,8 +121,8 @@ def npm_folder(cache):
 def train(folder):
     """Run the main job into ``folder`` and keep beside the model what the script itself makes of the test images."""
     trained = []
-    save_model = deep_learning_model.save_model
-    deep_learning_model.save_model = lambda model, path: (trained.append(model), save_model(model, path))
+    save_h5 = deep_learning_model.save_h5
+    deep_learning_model.save_h5 = lambda model, path: (trained.append(model), save_h5(model, path))
     deep_learning_model.main(["--output-dir", str(folder), "--no-show"])
     (x_train, y_train), (x_test, y_test) = deep_learning_model.load_mnist()
     x_train, x_test = deep_learning_model.normalize(x_train[:6000], x_test)

@@ -1,0 +1,396 @@
+"""Data of one's own: every kind of source is read rightly, and refused in one line that names what is wrong with it."""
+import gzip
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import deep_learning_model as dlm
+from test_data import idx
+from test_options import refusal
+
+
+def load(*source):
+    return dlm.load_data([str(word) for word in source])
+
+
+# ------------------------------------------------------------------------------ .npz
+
+
+def arrays(**changes):
+    good = {"x_train": np.zeros((6, 28, 28), "uint8"), "y_train": np.arange(6),
+            "x_test": np.full((4, 28, 28), 255.0), "y_test": np.arange(4, dtype="uint8")}
+    return {name: array for name, array in {**good, **changes}.items() if array is not None}
+
+
+def test_a_good_npz_is_accepted(tmp_path):
+    np.savez(tmp_path / "good.npz", **arrays())
+    (x_train, y_train), (x_test, y_test), names = dlm.load_data([str(tmp_path / "good.npz")])
+    assert x_train.shape == (6, 28, 28) and x_test.shape == (4, 28, 28)
+    assert y_train.tolist() == [0, 1, 2, 3, 4, 5] and y_test.tolist() == [0, 1, 2, 3]
+
+
+NAN = np.zeros((6, 28, 28), "float32")
+NAN[3, 5, 5] = np.nan
+
+
+@pytest.mark.parametrize("name, changes", [
+    ("y_test", {"y_test": None}),
+    ("x_train", {"x_train": None}),
+    ("x_test", {"x_train": np.zeros((6, 27, 28))}),
+    ("x_train", {"x_train": np.zeros((6, 9, 28))}),
+    ("x_train", {"x_train": np.zeros((6, 28, 28, 2))}),
+    ("y_train", {"y_train": np.array([0, 1, 2, 3, 4, 1000])}),
+    ("x_train", {"x_train": np.zeros((6, 784))}),
+    ("x_train", {"x_train": np.zeros(())}),
+    ("x_train", {"x_train": np.zeros((0, 28, 28)), "y_train": np.zeros(0, int)}),
+    ("x_test", {"x_test": np.zeros((4, 28, 28, 3))}),
+    ("y_train", {"y_train": np.arange(5)}),
+    ("y_train", {"y_train": np.zeros((6, 10), int)}),
+    ("y_train", {"y_train": np.arange(6.0)}),
+    ("y_train", {"y_train": np.array(list("012345"))}),
+    ("y_test", {"y_test": np.array([0, 1, 2, 10])}),
+    ("y_test", {"y_test": np.array([0, 1, 2, -1])}),
+    ("x_train", {"x_train": NAN}),
+    ("x_train", {"x_train": np.full((6, 28, 28), np.inf)}),
+    ("x_train", {"x_train": np.full((6, 28, 28), 256)}),
+    ("x_test", {"x_test": np.full((4, 28, 28), -1)}),
+    ("x_test", {"x_test": np.zeros((4, 28, 28), complex)}),
+    ("x_train", {"x_train": np.zeros((6, 28, 28), bool).astype(str)}),
+])
+def test_bad_arrays_are_refused_by_name(name, changes, capsys, tmp_path):
+    np.savez(tmp_path / "bad.npz", **arrays(**changes))
+    message = refusal(capsys, [str(tmp_path / "bad.npz")], call=dlm.load_data)
+    assert name in message and "bad.npz" in message
+
+
+class Trap:
+    """An object whose unpickling leaves a file behind."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (self.path, "w"))
+
+
+def test_pickled_objects_are_never_unpickled(capsys, tmp_path):
+    np.savez(tmp_path / "pickled.npz", **arrays(x_train=np.array([Trap(str(tmp_path / "sprung"))], dtype=object)))
+    assert "pickled.npz" in refusal(capsys, [str(tmp_path / "pickled.npz")], call=dlm.load_data)
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"some text\n", b"PK\x03\x04 no zip", None])
+def test_what_is_no_npz_is_refused(content, capsys, tmp_path):
+    path = tmp_path / "data.npz"
+    if content is not None:
+        path.write_bytes(content)
+    message = refusal(capsys, [str(path)], call=dlm.load_data)
+    assert "data.npz" in message and "pickle" not in message  # NumPy takes every unknown file for a pickle
+
+
+def test_a_truncated_npz_and_an_npy_are_refused(capsys, tmp_path):
+    np.savez(tmp_path / "whole.npz", **arrays())
+    whole = (tmp_path / "whole.npz").read_bytes()
+    (tmp_path / "half.npz").write_bytes(whole[: len(whole) // 2])
+    np.save(tmp_path / "one.npy", np.zeros((6, 28, 28)))
+    for name in "half.npz", "one.npy":
+        assert name in refusal(capsys, [str(tmp_path / name)], call=dlm.load_data)
+
+
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (28, 28, 1), (32, 32, 3), (10, 17)])
+def test_images_of_any_shape_that_fits_the_network_are_accepted(shape, tmp_path):
+    np.savez(tmp_path / "good.npz", **arrays(x_train=np.ones((6, *shape)), x_test=np.ones((4, *shape))))
+    (x_train, _), _, names = load(tmp_path / "good.npz")
+    assert x_train.shape == (6, *shape) and names == list("012345")
+    channels = shape[2] if len(shape) == 3 else 1
+    assert dlm.normalize(x_train)[0].shape == (6, *shape[:2], channels)
+
+
+def test_an_npz_that_unpacks_to_gigabytes_is_refused(capsys, tmp_path):
+    np.savez_compressed(tmp_path / "bomb.npz", **arrays(x_test=np.zeros((4, 28, 28, 10_000), "float64")))
+    old, dlm.LARGEST = dlm.LARGEST, 10**8
+    try:
+        assert "bomb.npz" in refusal(capsys, [str(tmp_path / "bomb.npz")], call=dlm.load_data)
+    finally:
+        dlm.LARGEST = old
+
+
+# ------------------------------------------------------------------------------ CSV
+
+
+PIXELS = np.arange(3 * 784).reshape(3, 784) % 256
+HEADER = "label," + ",".join(f"{i // 28 + 1}x{i % 28 + 1}" for i in range(784))
+
+
+def csv_lines(labels=(7, 0, 2), pixels=PIXELS):
+    return [",".join(map(str, [label, *row])) for label, row in zip(labels, pixels)]
+
+
+def write(path, lines, end="\n", encoding="utf-8"):
+    content = end.join(lines).encode(encoding)
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return path
+
+
+@pytest.mark.parametrize("name, lines, end, encoding", [
+    ("train.csv", csv_lines(), "\n", "utf-8"),
+    ("train.csv", [HEADER, *csv_lines(), ""], "\r\n", "utf-8"),
+    ("train.csv", [HEADER, *csv_lines()], "\n", "utf-8-sig"),
+    ("train.csv", [*csv_lines(), "", ""], "\n", "utf-8-sig"),
+    ("train.csv", ['"' + line.replace(",", '","') + '"' for line in [HEADER, *csv_lines()]], "\n", "utf-8"),
+    ("train.csv", [line.replace(",", ", ") for line in csv_lines()], "\n", "utf-8"),
+    ("träin set.csv.gz", [HEADER, *csv_lines()], "\n", "utf-8"),
+])
+def test_csv_is_read_in_all_its_forms(name, lines, end, encoding, tmp_path):
+    train = write(tmp_path / name, lines, end, encoding)
+    test = write(tmp_path / "test.csv", csv_lines((1, 1), PIXELS[:2]))
+    (x_train, y_train), (x_test, y_test), names = load(train, test)
+    np.testing.assert_array_equal(x_train, PIXELS.reshape(3, 28, 28))
+    assert y_train.tolist() == [7, 0, 2] and y_test.tolist() == [1, 1] and x_test.shape == (2, 28, 28)
+    assert names == list("01234567")
+
+
+@pytest.mark.parametrize("number, line", [
+    (1, "7,0,0"), (2, csv_lines()[1] + ",5"), (2, csv_lines()[1].rpartition(",")[0]), (3, csv_lines()[2] + "7"),
+    (2, "1" + ",300" * 784), (2, "-1" + ",0" * 784), (3, "3" + ",x" * 784), (3, "3" + ",0.5" * 784), (1, "256" + ",0" * 784),
+    (2, "1" + ",0" * 783 + ","), (2, "1;" * 784), (3, "\0" * 20), (2, "9" * 2_000_000),
+])
+def test_a_bad_row_is_refused_with_its_line(number, line, capsys, tmp_path):
+    lines = csv_lines()
+    lines[number - 1] = line
+    train, test = write(tmp_path / "train.csv", lines), write(tmp_path / "test.csv", csv_lines())
+    message = refusal(capsys, [str(train), str(test)], call=dlm.load_data)
+    assert "train.csv" in message and (f"line {number}:" in message or number == 1 and "line 2:" in message)
+    message = refusal(capsys, [str(test), str(train)], call=dlm.load_data)
+    assert "train.csv" in message
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", HEADER.encode() + b"\n", b"\x89PNG\r\n\x1a\n\0\0", b"\xff\xfe1\0,\0", b"PK\x03\x04"])
+def test_what_is_no_csv_is_refused(content, capsys, tmp_path):
+    (tmp_path / "odd.csv").write_bytes(content)
+    good = write(tmp_path / "good.csv", csv_lines())
+    assert "odd.csv" in refusal(capsys, [str(tmp_path / "odd.csv"), str(good)], call=dlm.load_data)
+    assert "absent.csv" in refusal(capsys, [str(good), str(tmp_path / "absent.csv")], call=dlm.load_data)
+
+
+def test_a_label_only_in_the_test_data_is_refused(capsys, tmp_path):
+    train, test = write(tmp_path / "train.csv", csv_lines()), write(tmp_path / "test.csv", csv_lines((7, 8, 0)))
+    assert "y_test" in refusal(capsys, [str(train), str(test)], call=dlm.load_data)
+
+
+def test_three_words_are_refused(capsys, tmp_path):
+    good = str(write(tmp_path / "good.csv", csv_lines()))
+    assert "--data" in refusal(capsys, [good, good, good], call=dlm.load_data)
+    assert "--data" in refusal(capsys, ["mnist", "cifar10"], call=dlm.load_data)
+
+
+# ------------------------------------------------------------------------------ IDX
+
+
+IDX = {"train-images-idx3-ubyte": PIXELS.reshape(3, 28, 28).astype("uint8"), "train-labels-idx1-ubyte": np.uint8([7, 0, 2]),
+       "t10k-images-idx3-ubyte": PIXELS[:2].reshape(2, 28, 28).astype("uint8"), "t10k-labels-idx1-ubyte": np.uint8([2, 7])}
+
+
+def idx_folder(folder, packed=False, **changes):
+    folder.mkdir(exist_ok=True)
+    for name, array in IDX.items():
+        content = changes.get(name.split("-ubyte")[0].replace("-", "_"), idx(array))
+        if content is not None:
+            (folder / (f"{name}.gz" if packed else name)).write_bytes(gzip.compress(content) if packed else content)
+    return folder
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_idx_folders_are_read_plain_and_packed(packed, tmp_path):
+    (x_train, y_train), (x_test, y_test), names = load(idx_folder(tmp_path / "some data", packed))
+    np.testing.assert_array_equal(x_train, PIXELS.reshape(3, 28, 28))
+    np.testing.assert_array_equal(x_test, x_train[:2])
+    assert y_train.tolist() == [7, 0, 2] and y_test.tolist() == [2, 7] and names == list("01234567")
+
+
+WHOLE = idx(IDX["train-images-idx3-ubyte"])
+
+
+@pytest.mark.parametrize("content", [
+    None, b"", b"\0\0\x08", WHOLE[:-1], WHOLE[:10], WHOLE + b"\0", b"\0\0\x0d" + WHOLE[3:], b"GIF89a" * 100,
+    b"\0\0\x08\x03" + b"\xff" * 12 + WHOLE[16:], b"\0\0\x08\x00" + WHOLE[4:], b"\0\0\x08\xff" + WHOLE[4:],
+])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_damaged_idx_file_is_refused_by_name(content, packed, capsys, tmp_path):
+    folder = idx_folder(tmp_path / "data", packed, train_images_idx3=content)
+    assert "train-images-idx3-ubyte" in refusal(capsys, [str(folder)], call=dlm.load_data)
+
+
+def test_a_truncated_gzip_file_is_refused_by_name(capsys, tmp_path):
+    folder = idx_folder(tmp_path / "data", packed=True)
+    path = folder / "t10k-labels-idx1-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:-9])
+    assert "t10k-labels-idx1-ubyte" in refusal(capsys, [str(folder)], call=dlm.load_data)
+
+
+def test_idx_labels_and_images_must_be_equally_many(capsys, tmp_path):
+    folder = idx_folder(tmp_path / "data", t10k_labels_idx1=idx(np.uint8([2, 7, 0])))
+    assert "y_test" in refusal(capsys, [str(folder)], call=dlm.load_data)
+
+
+# ------------------------------------------------------------------------------ pictures
+
+
+def pictures(folder, names=("cat", "dög"), size=(28, 28), mode="L", suffix=".png"):
+    for split, n in ("train", 3), ("test", 2):
+        for brightness, name in enumerate(names, 1):
+            (folder / split / name).mkdir(parents=True)
+            for i in range(n):
+                Image.new("L", size, 50 * brightness + i).convert(mode).save(folder / split / name / f"{i}{suffix}")
+    return folder
+
+
+@pytest.mark.parametrize("size, mode, suffix", [
+    ((28, 28), "L", ".png"), ((100, 60), "RGB", ".png"), ((5, 5), "P", ".gif"), ((32, 32), "RGB", ".bmp"), ((64, 64), "L", ".JPG"),
+    ((28, 28), "RGBA", ".png"),
+])
+def test_pictures_become_small_and_grey_and_their_folders_are_the_classes(size, mode, suffix, tmp_path, capsys):
+    folder = pictures(tmp_path / "my pictures", size=size, mode=mode, suffix=suffix)
+    (folder / "train" / "cat" / ".DS_Store").write_bytes(b"no picture")
+    (x_train, y_train), (x_test, y_test), names = load(folder)
+    assert names == ["cat", "dög"] and x_train.dtype == np.uint8 and x_train.shape == (6, 28, 28)
+    assert y_train.tolist() == [0, 0, 0, 1, 1, 1] and y_test.tolist() == [0, 0, 1, 1]
+    np.testing.assert_allclose(x_train[:, 14, 14], [50, 51, 52, 100, 101, 102], atol=1)
+    np.testing.assert_allclose(x_test[:, 0, 0], [50, 51, 100, 101], atol=1)
+    assert "6 pictures" in capsys.readouterr().out
+
+
+def break_text(folder):
+    (folder / "train" / "dög" / "1.png").write_text("no picture")
+    return "1.png"
+
+
+def break_cut(folder):
+    path = folder / "test" / "cat" / "0.png"
+    path.write_bytes(path.read_bytes()[:50])
+    return "0.png"
+
+
+def break_empty_class(folder):
+    (folder / "train" / "empty").mkdir()
+    (folder / "test" / "empty").mkdir()
+    return "empty"
+
+
+def break_names(folder):
+    (folder / "test" / "cat").rename(folder / "test" / "cow")
+    return "test"
+
+
+def break_missing(folder):
+    (folder / "test").rename(folder / "validation")
+    return "test"
+
+
+def break_no_class(folder):
+    for name in "cat", "dög":
+        for split in "train", "test":
+            (folder / split / name).rename(folder / f"{split} {name}")
+    return "--data"
+
+
+def break_folder(folder):
+    (folder / "train" / "cat" / "deeper.png").mkdir()
+    return "deeper.png"
+
+
+def break_bomb(folder):
+    Image.new("1", (40_000, 40_000)).save(folder / "test" / "dög" / "bomb.png")
+    return "bomb.png"
+
+
+def break_bits(folder):
+    Image.fromarray(np.full((28, 28), 60_000, "uint16")).save(folder / "train" / "cat" / "deep.png")
+    return "x_train"
+
+
+@pytest.mark.parametrize("damage", [break_text, break_cut, break_empty_class, break_names, break_missing, break_no_class,
+                                    break_folder, break_bomb, break_bits])
+def test_bad_pictures_are_refused_by_name(damage, capsys, tmp_path):
+    folder = pictures(tmp_path / "pictures")
+    culprit = damage(folder)
+    with pytest.raises(SystemExit) as exit_:
+        load(folder)
+    errors = capsys.readouterr().err
+    assert exit_.value.code == 2 and errors.count("\n") == 1 and culprit in errors
+
+
+# ------------------------------------------------------------------------------ through the whole program
+
+
+@pytest.mark.parametrize("architecture, parameters", [("cnn", "121,930"), ("cnn-dropout", "225,034"), ("dnn", "235,146")])
+def test_every_network_is_trained_saved_and_named(architecture, parameters, run_script, small_npz, tmp_path):
+    import keras
+
+    result = run_script("--data", small_npz, "--epochs", 2, "--architecture", architecture, cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "") and parameters in result.stdout
+    name = f"mnist_{architecture.replace('-', '_')}_model.h5"
+    assert name in result.stdout.splitlines()[-1]
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    with np.load(small_npz) as data:
+        _, accuracy = keras.models.load_model(tmp_path / name).evaluate(dlm.normalize(data["x_test"])[0], data["y_test"], verbose=0)
+    assert accuracy == pytest.approx(metrics["test_accuracy"]) and accuracy > 0.3
+
+
+def test_a_keras_file_is_written_on_request_and_can_be_trained_on(run_script, small_npz, tmp_path):
+    import keras
+
+    result = run_script("--data", small_npz, "--epochs", 1, "--format", "keras", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    model = keras.models.load_model(tmp_path / "mnist_cnn_model.keras")
+    with np.load(small_npz) as data:
+        x, y = dlm.normalize(data["x_test"])[0], data["y_test"]
+    _, accuracy = model.evaluate(x, y, verbose=0)
+    assert accuracy == pytest.approx(json.loads((tmp_path / "metrics.json").read_text())["test_accuracy"])
+    model.fit(x, y, verbose=0)
+    assert not (tmp_path / "mnist_cnn_model.h5").exists()
+
+
+def test_pictures_of_three_classes_become_a_model_of_three_classes(run_script, tmp_path):
+    import keras
+
+    folder = pictures(tmp_path / "Möwen und-mehr", names=("a", "b", "c"))
+    result = run_script("--data", folder, "--epochs", 1, "--output-dir", tmp_path / "output")
+    assert (result.returncode, result.stderr) == (0, "")
+    model = keras.models.load_model(tmp_path / "output" / "Möwen und_mehr_cnn_model.h5")
+    assert model.output_shape == (None, 3)
+
+
+def test_colour_images_are_trained_on(run_script, tmp_path):
+    import keras
+
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "colour.npz", x_train=rng.integers(0, 256, (40, 32, 32, 3), "uint8"), y_train=np.arange(40) % 4,
+             x_test=rng.integers(0, 256, (20, 32, 32, 3), "uint8"), y_test=np.arange(20) % 4)
+    result = run_script("--data", "colour.npz", "--epochs", 1, cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert keras.models.load_model(tmp_path / "colour_cnn_model.h5").input_shape == (None, 32, 32, 3)
+
+
+def test_a_validation_split_is_held_out_of_the_training(run_script, small_npz, tmp_path):
+    result = run_script("--data", small_npz, "--epochs", 1, "--validation-split", 0.5, cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "10/10" in result.stdout  # 300 of the 600 images, 32 a step
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["epochs"]["val_loss"][-1] != pytest.approx(metrics["test_loss"], rel=1e-3)
+
+
+def test_keras_own_data_sets_are_recognised_by_name(monkeypatch):
+    import keras
+
+    data = (np.zeros((4, 32, 32, 3), "uint8"), np.uint8([[9], [0], [1], [2]])), (np.ones((1, 32, 32, 3), "uint8"), np.uint8([[9]]))
+    monkeypatch.setattr(keras.datasets.cifar10, "load_data", lambda: data)
+    (_, y_train), (x_test, _), names = load("cifar10")
+    assert y_train.tolist() == [9, 0, 1, 2] and x_test.shape == (1, 32, 32, 3) and names[:2] == ["airplane", "automobile"]
+    grey = (np.zeros((2, 28, 28), "uint8"), np.uint8([9, 0])), (np.zeros((1, 28, 28), "uint8"), np.uint8([0]))
+    monkeypatch.setattr(keras.datasets.fashion_mnist, "load_data", lambda: grey)
+    assert len(load("fashion_mnist")[2]) == 10
