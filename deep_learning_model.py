@@ -58,11 +58,11 @@ def refuse(message):
     sys.exit(2)
 
 @contextlib.contextmanager
-def refusing(culprit):
-    """Refuse the input if anything goes wrong in this block, naming ``culprit``, the option or the file at fault."""
+def refusing(culprit, kinds=Exception):
+    """Refuse the input if this block raises one of ``kinds``, naming ``culprit``, the option or the file at fault."""
     try:
         yield
-    except Exception as error:  # a damaged file raises any of a dozen kinds
+    except kinds as error:  # by default all: a damaged file can raise any of a dozen
         refuse(f"{culprit}: {' '.join(str(error).split())}")
 
 def parse_options(argv=None):
@@ -79,8 +79,8 @@ def parse_options(argv=None):
     for name, default, low, _, text in numbers:
         add(name, type=type(low), default=default, help=text)
     add("--data", nargs="+", default=["mnist"], metavar="SOURCE", help="mnist, fashion_mnist or cifar10; an .npz file "
-        "with x_train, y_train, x_test, y_test; two CSV files, training and test, of rows of a label and pixels; a "
-        "folder with MNIST's four IDX files; or one with train and test, in each a folder of pictures for every class")
+        "like Keras's mnist.npz; two CSV files, training and test, a label and its pixels in each row; a folder with "
+        "MNIST's four IDX files; or a folder with train/ and test/, in each a folder of pictures for every class")
     add("--architecture", choices=["cnn", "cnn-dropout", "dnn"], default="cnn", help="the network to train")
     add("--format", choices=["h5", "keras"], default="h5", help="the model's file: h5 for any Keras, keras for Keras 3")
     add("--output-dir", type=Path, default=".", help="where to write everything; made if missing")
@@ -292,7 +292,6 @@ def plot_training_curves(history, curve_name):
         ax.plot(epochs, curve, "o-", color="tab:blue", label=f"{curve_name} (after the epoch)")
         ax.set(title=f"{curve_name.capitalize()} {name} {curve[-1]:.4f}", xlabel="epoch", ylabel=label)
         ax.xaxis.get_major_locator().set_params(integer=True)
-        ax.grid(alpha=0.3)
         ax.legend()
     return figure
 
@@ -311,7 +310,7 @@ def plot_confusion_matrix(labels, predicted, names):
             ax.text(column, row, count or "", ha="center", va="center", color=color)
     return figure
 
-def plot_sample_predictions(images, labels, probabilities, names):
+def plot_samples(images, labels, probabilities, names):
     """Return a figure of test images: right answers, then the mistakes that gave the truth the least probability."""
     predicted = probabilities.argmax(axis=1)
     worst = sorted(np.flatnonzero(predicted != labels), key=lambda i: probabilities[i, labels[i]])
@@ -327,20 +326,18 @@ def plot_sample_predictions(images, labels, probabilities, names):
 
 # --- saving ---
 def save_h5(model, path):
-    """Write ``model`` to the HDF5 file ``path`` in the layout of Keras 2.2.4, which every later Keras can read."""
-    # model.save writes what only the newest Keras reads; here layers keep just what has meant the same ever since.
+    """Write ``model`` to the HDF5 file ``path`` like Keras 2.2.4, with just what has meant the same ever since."""
     keep = {"name", "trainable", "filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate",
             "activation", "use_bias", "pool_size", "units", "rate"}
     stack = [{"class_name": "InputLayer", "config": {"name": "input", "batch_input_shape": model.input_shape}}]
     for layer in model.layers:
         config = {key: value for key, value in layer.get_config().items() if key in keep}
         stack.append({"class_name": type(layer).__name__, "config": config})
-    network = {"class_name": "Sequential", "config": {"name": model.name, "layers": stack}}
+    network = json.dumps({"class_name": "Sequential", "config": {"name": model.name, "layers": stack}})
     adam = {"epsilon": 0.1, "amsgrad": False}  # its small steps undo nothing; the rate has no name that all Keras know
-    training = {"optimizer_config": {"class_name": "Adam", "config": adam}, "loss": "sparse_categorical_crossentropy",
-                "metrics": ["sparse_categorical_accuracy"], "sample_weight_mode": None, "loss_weights": None}
-    texts = {"keras_version": "2.2.4", "backend": "tensorflow", "model_config": json.dumps(network),
-             "training_config": json.dumps(training)}
+    training = json.dumps({"loss": "sparse_categorical_crossentropy", "metrics": ["sparse_categorical_accuracy"],
+        "loss_weights": None, "sample_weight_mode": None, "optimizer_config": {"class_name": "Adam", "config": adam}})
+    texts = {"keras_version": "2.2.4", "backend": "tensorflow", "model_config": network, "training_config": training}
     with h5py.File(path, "w") as file:
         weights = file.create_group("model_weights")
         for name, text in texts.items():
@@ -361,7 +358,8 @@ def main(argv=None):
     keras.config.set_image_data_format("channels_last")
     plt.rcParams["savefig.dpi"] = 150
     (x_train, y_train), (x_test, y_test), names = load_data(options.data)
-    x_train, x_test = normalize(x_train, x_test)
+    order = np.random.permutation(len(y_train))  # what is held out of sorted data must not be a single class
+    x_train, x_test, y_train = *normalize(x_train[order], x_test), y_train[order]
     n = int(len(y_train) * (1 - options.validation_split)) or 1
     curve_name, *curve_data = ("validation", x_train[n:], y_train[n:]) if n < len(y_train) else ("test", x_test, y_test)
     model = build_model(options.architecture, x_train.shape[1:], len(names))
@@ -370,7 +368,7 @@ def main(argv=None):
     history = train(model, (x_train[:n], y_train[:n]), curve_data, options)
     seconds = time.time() - training_started
     loss, accuracy = model.evaluate(x_test, y_test, EVALUATION_BATCH_SIZE, verbose=0)
-    probabilities = model.predict(x_test, EVALUATION_BATCH_SIZE, verbose=0)
+    predicted = (probabilities := model.predict(x_test, EVALUATION_BATCH_SIZE, verbose=0)).argmax(axis=1)
     print(f"Test accuracy {accuracy:.2%}, test loss {loss:.4f}, training took {seconds:.1f} s")
     versions = {"python": sys.version.split()[0], **{module.__name__: module.__version__ for module in (tf, keras, np)}}
     metrics = {"test_accuracy": accuracy, "test_loss": loss, "training_seconds": seconds, "epochs": history,
@@ -378,11 +376,11 @@ def main(argv=None):
     name = f"{Path(options.data[0]).resolve().name.split('.')[0]}_{model.name}_model.{options.format}".replace("-", "_")
     files = {name: model.save if options.format == "keras" else lambda path: save_h5(model, path),
              "metrics.json": lambda path: path.write_text(json.dumps(metrics, indent=2, default=str) + "\n"),
-             "training_curves.png": plot_training_curves(history, curve_name).savefig,
-             "confusion_matrix.png": plot_confusion_matrix(y_test, probabilities.argmax(axis=1), names).savefig,
-             "sample_predictions.png": plot_sample_predictions(x_test, y_test, probabilities, names).savefig}
+             "training_curves.png": lambda path: plot_training_curves(history, curve_name).savefig(path),
+             "confusion_matrix.png": lambda path: plot_confusion_matrix(y_test, predicted, names).savefig(path),
+             "sample_predictions.png": lambda path: plot_samples(x_test, y_test, probabilities, names).savefig(path)}
     for name, write in files.items():
-        with replacing(options.output_dir / name) as path:
+        with refusing(f"{name} cannot be written", OSError), replacing(options.output_dir / name) as path:
             write(path)
     for part in *options.output_dir.glob(f"{PART}*"), *dataset_folder().glob(f"{PART}*"):
         if part.stat().st_mtime < started:  # a killed run left it
@@ -394,6 +392,8 @@ def main(argv=None):
 if __name__ == "__main__":
     try:
         main()
+    except BrokenPipeError:
+        os._exit(141)  # whoever read the output, such as head, has gone, so nothing more can be said
     except KeyboardInterrupt:
         print("\nInterrupted: earlier files are as they were.", file=sys.stderr)
         sys.exit(130)

@@ -57,7 +57,7 @@ def test_samples_show_right_answers_then_the_worst_mistakes_first():
     probabilities[2, [5, 3]] = 0.95, 0.05  # worse
     probabilities[3, 4] = 1  # right
     images = np.arange(4, dtype="float32")[:, None, None, None] / 4 * np.ones((1, 28, 28, 1), "float32")
-    figure = dlm.plot_sample_predictions(images, labels, probabilities, DIGITS)
+    figure = dlm.plot_samples(images, labels, probabilities, DIGITS)
     assert cells(figure) == [
         ("1 (80%)\ntrue: 1", "black", 0.0), ("4 (100%)\ntrue: 4", "black", 0.75),
         ("wrong: 5 (95%)\ntrue: 3", "tab:red", 0.5), ("wrong: 7 (60%)\ntrue: 2", "tab:red", 0.25)]
@@ -67,7 +67,7 @@ def test_samples_show_right_answers_then_the_worst_mistakes_first():
 def test_samples_can_be_all_right_or_all_wrong(right):
     labels = np.zeros(40, int)
     probabilities = np.eye(10, dtype="float32")[labels if right else labels + 1]
-    figure = dlm.plot_sample_predictions(np.zeros((40, 28, 28, 1), "float32"), labels, probabilities, DIGITS)
+    figure = dlm.plot_samples(np.zeros((40, 28, 28, 1), "float32"), labels, probabilities, DIGITS)
     figure.draw_without_rendering()
     assert len(cells(figure)) == 16
 
@@ -78,7 +78,7 @@ def test_class_names_stand_in_the_figures_and_a_validation_curve_is_called_so():
     assert [label.get_text() for label in matrix.get_xticklabels()] == names
     assert [label.get_text() for label in matrix.get_yticklabels()] == names
     probabilities = np.array([[0.9, 0.1], [0.7, 0.3]])
-    samples = dlm.plot_sample_predictions(np.zeros((2, 12, 14, 3), "float32"), np.array([0, 1]), probabilities, names)
+    samples = dlm.plot_samples(np.zeros((2, 12, 14, 3), "float32"), np.array([0, 1]), probabilities, names)
     assert [title for title, _, _ in cells_of_colour(samples)] == [
         "ankle boot (90%)\ntrue: ankle boot", "wrong: ankle boot (70%)\ntrue: größe"]
     curves = dlm.plot_training_curves(HISTORY, "validation").axes[0]
