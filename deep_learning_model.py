@@ -41,7 +41,7 @@ finally:
 # --- options and files ---
 WEIGHT_DECAY = 0.05  # how fast Adam shrinks weights that the images don't keep up: small ones give fewer rash answers
 DISTORTION, SHIFT = 0.2, 2.0  # augmentation's most: share of the size (0.2 turns by up to 11 degrees), pixels
-EVALUATION_BATCH_SIZE = 500  # without gradients larger batches are faster
+EVALUATION_BATCH_SIZE = 100  # without gradients larger batches are faster
 NETWORK_TIMEOUT, LARGEST = 15, 10**9  # seconds in which a download must bring something, bytes a file may unpack to
 PART = ".deep_learning_model.part."  # begins the name of every unfinished file
 CLASSES = {"mnist": "0 1 2 3 4 5 6 7 8 9", "cifar10": "airplane automobile bird cat deer dog frog horse ship truck",
@@ -252,8 +252,8 @@ def augment(images, seed, strength=1.0):
 
 def training_batches(images, labels, batch_size, seed, strength=1.0):
     """Return a ``tf.data.Dataset`` of batches: each epoch all images, newly shuffled and newly augmented."""
-    plain = tf.data.Options()
-    plain.autotune.enabled = False  # the tuning thread sleeps longer and longer, and an epoch's end waits for it
+    plain = tf.data.Options()  # without tuning, whose thread holds up the epoch's end, and rewriting, which copies all
+    plain.autotune.enabled = plain.experimental_optimization.apply_default_optimizations = False
     indices = tf.data.Dataset.range(len(images)).shuffle(len(images), seed).batch(batch_size)
     seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).batch(2)
     return tf.data.Dataset.zip((indices, seeds)).map(lambda i, seed: (

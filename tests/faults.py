@@ -1,0 +1,131 @@
+"""The long tests of faults: prints how many cases of each kind were tried, all of which the script survived.
+
+    .venv/bin/pip install -r requirements.txt -r tests/requirements.txt
+    .venv/bin/python tests/faults.py
+
+It stops with an error at the first case that goes wrong. Takes some minutes. Writes nothing but in a temporary folder.
+"""
+import argparse
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+import conftest  # noqa: F401  it sets Matplotlib's backend and finds the script
+import deep_learning_model as dlm
+import fuzzing
+import test_faults
+from conftest import SCRIPT
+
+
+def run(*arguments, **kwargs):
+    return subprocess.run([sys.executable, str(SCRIPT), *map(str, arguments)], capture_output=True, text=True, timeout=300,
+                          stdin=subprocess.DEVNULL, **kwargs)
+
+
+def small_data(folder):
+    """Return an .npz file of the first 600 training and 300 test images."""
+    (x_train, y_train), (x_test, y_test) = dlm.load_mnist()
+    path = folder / "mnist.npz"
+    np.savez(path, x_train=x_train[:600], y_train=y_train[:600], x_test=x_test[:300], y_test=y_test[:300])
+    return path
+
+
+def kills(folder, data):
+    """Kill runs at 23 moments; after each the old model is as it was or the new one whole, and the next good run tidies up."""
+    finished = folder / "finished"
+    started = time.monotonic()
+    assert run("--data", data, "--epochs", 30, "--output-dir", finished).returncode == 0
+    seconds = time.monotonic() - started
+    output = test_faults.copy(finished, folder / "output")
+    survived = 0
+    for moment in range(1, 13):  # the model's attributes and weights, each file opened and renamed
+        before = test_faults.contents(output)
+        assert test_faults.kill_at_step(moment, data, output), f"moment {moment} never came"
+        after = test_faults.contents(output)
+        assert after.keys() == before.keys()
+        test_faults.assert_whole(output)
+        survived += 1
+    for moment in range(11):  # from the start to the end of the training
+        before = test_faults.contents(output)
+        test_faults.kill_after(seconds * (moment + 0.5) / 12, data, output)
+        test_faults.assert_whole(output)
+        assert moment > 8 or test_faults.contents(output) == before
+        survived += 1
+    assert list(output.glob(f"{dlm.PART}*"))
+    assert run("--data", data, "--epochs", 1, "--output-dir", output).returncode == 0
+    assert sorted(path.name for path in output.iterdir()) == test_faults.FILES
+    return survived
+
+
+def sampled_command(folder, data):
+    """Refuse some wrong sources also through the real command; return how many."""
+    n = 0
+    for kind, case in fuzzing.KINDS.items():
+        for _ in range(5):
+            place = folder / f"{kind} {n}"
+            (place / "input").mkdir(parents=True)
+            words = spoilt_source(case, place / "input")
+            result = run("--data", *words, "--epochs", 1, "--output-dir", place / "output")
+            assert "Traceback" not in result.stderr and (result.returncode == 0 or (
+                result.returncode == 2 and result.stderr.count("\n") == 1)), (words, result.stderr)
+            assert result.returncode == 0 or list((place / "output").iterdir()) == []
+            n += 1
+    return n
+
+
+def spoilt_source(case, folder):
+    """Return the words of one case, drawn without Hypothesis's search."""
+    from hypothesis import find, settings
+    from hypothesis import strategies as st
+
+    chosen, target = [], random.randrange(3, 12)
+
+    def remember(data):
+        for path in folder.iterdir():
+            __import__("shutil").rmtree(path) if path.is_dir() else path.unlink()
+        chosen[:] = case(data.draw, folder)[0]
+        remember.count += 1
+        return remember.count >= target
+
+    remember.count = 0
+    try:
+        find(st.data(), remember, settings=settings(database=None, deadline=None, max_examples=12, phases=["generate"]))
+    except Exception:  # it never counts that far: the last case will do
+        pass
+    return list(chosen)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--cases", type=int, default=1000, help="made-up inputs of each kind")
+    options = parser.parse_args()
+    rows = []
+
+    def report(what, tried, outcome):
+        rows.append(f"| {what} | {tried:,} | {outcome} |")
+        print(f"{what}: {tried:,} tried; {outcome}", flush=True)
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        data = small_data(folder)
+        report("killed at a moment of its run", kills(folder, data), "older files intact, none half-written, nothing left behind")
+        for kind in [*fuzzing.KINDS, "command line"]:
+            (folder / kind).mkdir()
+            tried, refused = fuzzing.fuzz(kind, options.cases, folder / kind)
+            report(f"made-up input: {kind}", tried, f"{refused:,} refused in one line, the others read rightly")
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6)
+        assert peak < 4, f"{peak:.1f} GB"
+        report("GB of memory at most in all of that", 4, f"{peak:.1f} GB")
+    print("\n| fault | tried | outcome |\n| --- | ---: | --- |\n" + "\n".join(rows))
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, os.path.dirname(__file__))
+    main()

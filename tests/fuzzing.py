@@ -1,0 +1,280 @@
+"""Wrong input, made up by Hypothesis: whatever comes, it is refused in one clear line or read rightly.
+
+``fuzz(kind, cases, folder)`` tries that many cases of one kind in this process and returns how many were refused. The quick
+tests and ``tests/faults.py`` share it.
+"""
+import contextlib
+import functools
+import gzip
+import io
+import os
+import shutil
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import deep_learning_model as dlm
+
+SECONDS = 20  # within which every case must be decided
+
+
+def outcome(call):
+    """Return what ``call`` returns, or None if it refuses: with status 2 and one line, without a traceback."""
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
+            result = call()
+    except SystemExit as exit_:
+        text = errors.getvalue()
+        assert exit_.code == 2 and text.startswith("deep_learning_model.py: error: ") and text.count("\n") == 1, (exit_.code, text)
+        assert 40 < len(text) < 2000, text
+        return None
+    return result
+
+
+def assert_learnable(data):
+    """Assert what the script promises of data that it accepts."""
+    (x_train, y_train), (x_test, y_test), names = data
+    for x, y in (x_train, y_train), (x_test, y_test):
+        assert len(x) == len(y) > 0 and x.ndim in (3, 4) and min(x.shape[1:3]) >= 10 and x.shape[1:] == x_train.shape[1:]
+        assert y.dtype.kind in "ui" and 0 <= y.min() and y.max() < len(names) <= 1000
+    for images in dlm.normalize(x_train, x_test):
+        images = images.numpy()
+        assert images.dtype == np.float32 and images.ndim == 4 and 0 <= images.min() and images.max() <= 1
+
+
+def assert_same(data, pairs):
+    """Assert that ``data`` hold exactly the images and labels of ``pairs``."""
+    for (x, y), (expected_x, expected_y) in zip(data, pairs):
+        np.testing.assert_array_equal(np.squeeze(x), np.squeeze(expected_x))
+        np.testing.assert_array_equal(y, expected_y)
+
+
+# ------------------------------------------------------------------------------ good data, and how to spoil them
+
+
+def good_pairs(draw, side=None):
+    side = side or draw(st.integers(10, 14))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    n_train, n_test = draw(st.integers(1, 6)), draw(st.integers(1, 4))
+    classes = draw(st.integers(1, 10))
+    y_train = rng.integers(0, classes, n_train).astype("uint8")
+    y_test = rng.choice(y_train, n_test)
+    images = [rng.integers(0, 256, (n, side, side)).astype("uint8") for n in (n_train, n_test)]
+    return [(images[0], y_train), (images[1], y_test)]
+
+
+def spoil(draw, content):
+    """Return the bytes ``content`` cut, with bytes changed, put in or taken out, or something else altogether."""
+    how = draw(st.sampled_from(["cut", "change", "insert", "remove", "repeat", "other", "empty"]))
+    place = draw(st.integers(0, max(len(content) - 1, 0)))
+    some = draw(st.binary(min_size=1, max_size=20))
+    return {"cut": content[:place], "change": content[:place] + some + content[place + len(some):],
+            "insert": content[:place] + some + content[place:], "remove": content[:place] + content[place + len(some):],
+            "repeat": content + content, "other": some * 50, "empty": b""}[how]
+
+
+class Trap:
+    """An object whose unpickling leaves a file behind."""
+
+    def __reduce__(self):
+        return (open, ("sprung", "w"))
+
+
+ARRAYS = st.sampled_from([
+    np.zeros(()), np.zeros(0), np.zeros((0, 28, 28)), np.zeros((3, 784)), np.zeros((3, 28, 28, 1, 1)), np.zeros((3, 28, 28, 2)),
+    np.full((3, 28, 28), np.nan), np.full((3, 28, 28), 256), np.full((3, 28, 28), -1), np.full((3, 28, 28), np.inf),
+    np.zeros((3, 28, 28), complex), np.zeros((3, 28, 28), bool), np.zeros((3, 28, 28), "U1"), np.zeros((3, 28, 28), "M8[s]"),
+    np.zeros((3, 28, 28), "longdouble"), np.zeros((3, 28, 28), "float16"), np.zeros((3, 28, 28), "uint64"), np.zeros((3, 28, 28), ">i2"),
+    np.zeros((3, 10**6, 1), "uint8"), np.array([0, 1, 2]), np.array([0, 1, 1000]), np.array([0, 1, -1]), np.array([0.0, 1.0, 2.0]),
+    np.array([2**63], "uint64"), np.array(["0", "1", "2"]), np.zeros((3, 1), int), np.zeros((3, 10)), np.zeros(3, "i4,f8"),
+])
+
+
+@functools.cache
+def bomb():
+    """Return the bytes of a small .npz file whose arrays unpack to more than the script believes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name in "x_train", "y_train", "x_test", "y_test":
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array_header_1_0(member, {"descr": "|u1", "fortran_order": False, "shape": (5 * 10**8, 1, 1)})
+                for _ in range(50):
+                    member.write(bytes(10**7))
+    return buffer.getvalue()
+
+
+def npz_case(draw, folder):
+    pairs = good_pairs(draw)
+    arrays = {"x_train": pairs[0][0], "y_train": pairs[0][1], "x_test": pairs[1][0], "y_test": pairs[1][1]}
+    name = draw(st.sampled_from(list(arrays)))
+    how = draw(st.sampled_from(["good", "array", "missing", "pickle", "bytes", "bytes", "header", "outside", "bomb"]))
+    if how == "array":
+        arrays[name] = draw(ARRAYS)
+    elif how == "missing":
+        del arrays[name]
+    elif how == "pickle":
+        arrays[name] = np.array([Trap()] * 3, dtype=object)
+    path = folder / "data.npz"
+    draw(st.sampled_from([np.savez, np.savez_compressed]))(path, **arrays)
+    if how == "bytes":
+        path.write_bytes(spoil(draw, path.read_bytes()))
+    elif how in ("header", "outside", "bomb"):
+        shape = draw(st.sampled_from(["(10000000000, 28, 28)", "(-3, 28, 28)", "(3, 28)", "(", "(3, 28, 28), 'x': ''"]))
+        header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+        content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + bytes(100)
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            for key in arrays:
+                archive.writestr(f"../{key}.npy" if how == "outside" else f"{key}.npy", content)
+        if how == "bomb":
+            path.write_bytes(bomb())
+    return [str(path)], pairs if how == "good" else None
+
+
+def csv_case(draw, folder):
+    pairs = good_pairs(draw)
+    texts = [[",".join(map(str, [label, *image.ravel()])) for image, label in zip(*pair)] for pair in pairs]
+    how = draw(st.sampled_from(["good", "cell", "cell", "row", "bytes"]))
+    lines = draw(st.sampled_from(texts))
+    row = draw(st.integers(0, len(lines) - 1))
+    if how == "cell":
+        cells = lines[row].split(",")
+        cells[draw(st.integers(0, len(cells) - 1))] = draw(st.one_of(
+            st.integers().filter(lambda value: not 0 <= value <= 255).map(str), st.floats().map(str),
+            st.text(max_size=5).filter(lambda text: not text.strip().isdigit())))
+        lines[row] = ",".join(cells)
+    elif how == "row":
+        lines[row] = draw(st.sampled_from([lines[row] + ",0", lines[row].rpartition(",")[0], "0", ",", "\0", "0," * 10**6, "5" * 10**7]))
+    words = []
+    packed, header, end = draw(st.booleans()), draw(st.booleans()), draw(st.sampled_from(["\n", "\r\n"]))
+    for name, lines_ in zip(("train", "test"), texts):
+        content = end.join([*(["label,pixels"] if header else []), *lines_, ""]).encode("utf-8", "surrogatepass")
+        path = folder / (f"{name}.csv.gz" if packed else f"{name}.csv")
+        path.write_bytes(gzip.compress(content) if packed else content)
+        words.append(str(path))
+    if how == "bytes":
+        path = Path(draw(st.sampled_from(words)))
+        path.write_bytes(spoil(draw, path.read_bytes()))
+    return words, pairs if how == "good" else None
+
+
+def idx_case(draw, folder):
+    pairs = good_pairs(draw)
+    packed, how = draw(st.booleans()), draw(st.sampled_from(["good", "bytes", "bytes", "packed bytes", "missing", "header", "folder"]))
+    paths = []
+    for name, array in zip(dlm.MNIST_SHA256, [array for pair in pairs for array in pair]):
+        content = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes() + array.tobytes()
+        paths.append((folder / (f"{name}.gz" if packed else name), content))
+    spoilt = draw(st.integers(0, 3))
+    for i, (path, content) in enumerate(paths):
+        if i == spoilt and how == "bytes":
+            content = spoil(draw, content)
+        if i == spoilt and how == "header":
+            content = content[:3] + draw(st.binary(max_size=16)) + content[4:]
+        content = gzip.compress(content, 1) if packed else content
+        path.write_bytes(spoil(draw, content) if i == spoilt and how == "packed bytes" else content)
+    if how in ("missing", "folder"):
+        paths[spoilt][0].unlink()
+    if how == "folder":
+        paths[spoilt][0].mkdir()
+    return [str(folder)], pairs if how == "good" else None
+
+
+def pictures_case(draw, folder):
+    names = draw(st.lists(st.sampled_from(["0", "1", "cat", "größe", "a b"]), min_size=1, max_size=3, unique=True))
+    paths, expected = [], []
+    for split in "train", "test":
+        images, labels = [], []
+        for label, name in enumerate(sorted(names)):
+            (folder / split / name).mkdir(parents=True)
+            for i in range(draw(st.integers(1, 2))):
+                images.append(np.random.default_rng(draw(st.integers(0, 2**32))).integers(0, 256, (28, 28)).astype("uint8"))
+                labels.append(label)
+                paths.append(folder / split / name / f"{i}.png")
+                Image.fromarray(images[-1]).save(paths[-1])
+        expected.append((np.array(images), np.array(labels)))
+    how = draw(st.sampled_from(["good", "bytes", "bytes", "bytes", "missing", "folder", "class", "mode", "text"]))
+    path = draw(st.sampled_from(paths))
+    if how == "bytes":
+        path.write_bytes(spoil(draw, path.read_bytes()))
+    elif how == "missing":
+        shutil.rmtree(draw(st.sampled_from([path.parent, path.parent.parent])))
+    elif how == "folder":
+        (path.parent / "folder.png").mkdir()
+    elif how == "class":
+        (path.parent.parent / "empty").mkdir()
+    elif how == "mode":
+        Image.new(draw(st.sampled_from(["1", "L", "P", "RGB", "RGBA", "I;16", "LA"])), (draw(st.integers(1, 90)), 3)).save(path)
+    elif how == "text":
+        path.write_text("no picture")
+    return [str(folder)], expected if how == "good" else None
+
+
+WORDS = st.one_of(
+    st.sampled_from(["--epochs", "--batch-size", "--learning-rate", "--seed", "--validation-split", "--augmentation", "--data",
+                     "--architecture", "--format", "--no-show", "--output-dir", "--", "-", "--no", "--epochs=3", "--seed=-1", "mnist",
+                     "cnn", "dnn", "keras", "0", "1", "-1", "0.5", "1e400", "nan", "1_0", "٣", "0x10"]),
+    st.integers().map(str), st.floats().map(str), st.text(max_size=8).filter(lambda text: "/" not in text and "\\" not in text))
+
+
+def command_case(draw):
+    words = draw(st.lists(WORDS, max_size=6))
+    return [word for word in words if not word.startswith("-h") and "--help".find(word) != 0 or not word]
+
+
+def assert_valid(options):
+    assert 1 <= options.epochs <= 10**6 and 1 <= options.batch_size <= 10**6 and 0 < options.learning_rate <= 1000
+    assert 0 <= options.seed < 2**32 and 0 <= options.validation_split <= 0.9 and -1 <= options.augmentation <= 2
+    assert options.architecture in ("cnn", "cnn-dropout", "dnn") and options.format in ("h5", "keras") and options.output_dir.is_dir()
+
+
+# ------------------------------------------------------------------------------ the runner
+
+KINDS = {"npz": npz_case, "csv": csv_case, "idx": idx_case, "pictures": pictures_case}
+
+
+def fuzz(kind, cases, folder):
+    """Try ``cases`` cases of ``kind``, a key of KINDS or "command line", below ``folder``; return how many were refused."""
+    refused = tried = 0
+    before = os.getcwd()
+
+    @settings(max_examples=cases, deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=True)
+    @given(st.data())
+    def case(data):
+        nonlocal refused, tried
+        tried += 1
+        place = folder / f"case {tried}"
+        (place / "input").mkdir(parents=True)
+        os.chdir(place)
+        started = time.monotonic()
+        try:
+            if kind == "command line":
+                words = command_case(data.draw)
+                options = outcome(lambda: dlm.parse_options(words))
+                refused += options is None
+                if options is not None:
+                    assert_valid(options)
+                assert len(os.listdir(place)) <= 2  # the input and perhaps the output folder
+            else:
+                words, expected = KINDS[kind](data.draw, place / "input")
+                files = sorted((place / "input").rglob("*"))
+                result = outcome(lambda: dlm.load_data(words))
+                refused += result is None
+                if result is not None:
+                    assert_learnable(result)
+                if expected is not None:
+                    assert result is not None, words
+                    assert_same(result, expected)
+                assert sorted((place / "input").rglob("*")) == files and os.listdir(place) == ["input"]
+            assert time.monotonic() - started < SECONDS
+        finally:
+            os.chdir(before)
+            shutil.rmtree(place, ignore_errors=True)
+
+    case()
+    return tried, refused
