@@ -238,8 +238,11 @@ def assert_valid(options):
 KINDS = {"npz": npz_case, "csv": csv_case, "idx": idx_case, "pictures": pictures_case}
 
 
-def fuzz(kind, cases, folder):
-    """Try ``cases`` cases of ``kind``, a key of KINDS or "command line", below ``folder``; return how many were refused."""
+def fuzz(kind, cases, folder, command=None, samples=0):
+    """Try ``cases`` cases of ``kind``, a key of KINDS or "command line", below ``folder``; return how many were tried and refused.
+
+    The first ``samples`` refused sources go through ``command`` too, a function that runs the script with arguments.
+    """
     refused = tried = 0
     before = os.getcwd()
 
@@ -265,6 +268,9 @@ def fuzz(kind, cases, folder):
                 files = sorted((place / "input").rglob("*"))
                 result = outcome(lambda: dlm.load_data(words))
                 refused += result is None
+                if result is None and refused <= samples:
+                    process = command("--data", *words, "--output-dir", place)
+                    assert process.returncode == 2 and process.stderr.count("\n") == 1, (words, process.stderr)
                 if result is not None:
                     assert_learnable(result)
                 if expected is not None:
