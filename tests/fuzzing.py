@@ -32,7 +32,7 @@ def outcome(call):
     except SystemExit as exit_:
         text = errors.getvalue()
         assert exit_.code == 2 and text.startswith("deep_learning_model.py: error: ") and text.count("\n") == 1, (exit_.code, text)
-        assert 40 < len(text) < 2000, text
+        assert 40 < len(text) < 1000, text
         return None
     return result
 

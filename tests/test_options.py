@@ -55,6 +55,10 @@ def test_a_bad_value_is_refused_by_name(arguments, capsys, tmp_path, monkeypatch
     assert arguments[0] in refusal(capsys, arguments)
 
 
+def test_what_is_refused_is_quoted_in_one_line(capsys):
+    assert "unrecognized arguments: a b" in refusal(capsys, ["a\n\n\tb\r"])
+
+
 def test_output_folder_is_made_with_its_parents(tmp_path):
     folder = tmp_path / "a b" / "größe"
     dlm.parse_options(["--output-dir", str(folder)])

@@ -90,6 +90,15 @@ def test_what_is_no_npz_is_refused(content, capsys, tmp_path):
     assert "data.npz" in message and "pickle" not in message  # NumPy takes every unknown file for a pickle
 
 
+def test_a_damaged_npz_is_not_quoted_at_length(capsys, tmp_path):
+    np.savez(tmp_path / "damaged.npz", **arrays())
+    content = bytearray((tmp_path / "damaged.npz").read_bytes())
+    content[26:28] = b"\xff\xff"  # the length of the first member's name
+    (tmp_path / "damaged.npz").write_bytes(content)
+    message = refusal(capsys, [str(tmp_path / "damaged.npz")], call=dlm.load_data)
+    assert "damaged.npz" in message and len(message) < 700
+
+
 def test_a_truncated_npz_and_an_npy_are_refused(capsys, tmp_path):
     np.savez(tmp_path / "whole.npz", **arrays())
     whole = (tmp_path / "whole.npz").read_bytes()
