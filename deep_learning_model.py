@@ -111,7 +111,7 @@ def load_data(source):
     path, names = Path(source[0]), CLASSES.get(source[0], "").split()
     with refusing(f"--data {' '.join(source)} cannot be used, --help tells what can"):
         if len(source) == 2:
-            data = [read_csv(file) for file in source]
+            data = [read_csv(str(Path(file))) for file in source]  # so that a web address is none
         elif names:
             data = load_mnist() if source == ["mnist"] else load_with_keras(source[0])
         elif (path / "train").is_dir():
@@ -132,7 +132,7 @@ def check(training_data, test_data):
     for split, (x, y) in ("train", training_data), ("test", test_data):
         shape, (x_train, y_train) = x.shape[1:], training_data
         if len(shape) < 2 or shape[2:] not in ((), (1,), (3,)) or min(shape[:2]) < 10 or shape != x_train.shape[1:]:
-            raise ValueError(f"x_{split} is {x.shape}, not (n, height, width) or (n, height, width, 1 or 3), 10 wide")
+            raise ValueError(f"x_{split} is {x.shape}, not (n, 10 or more, 10 or more[, 1 or 3]), alike in both")
         if x.dtype.kind not in "uif" or not x.size or not 0 <= x.min() <= x.max() <= 255:
             raise ValueError(f"x_{split} must hold one image or more, of numbers from 0 to 255 only")
         if y.shape != x.shape[:1] or y.dtype.kind not in "ui" or not 0 <= y.min() <= y.max() <= min(y_train.max(), 999):
@@ -143,12 +143,13 @@ def read_csv(path):
     rows = []
     with np.lib.npyio.DataSource().open(path, "rt", encoding="utf-8-sig") as file:
         for number, line in enumerate(iter(lambda: file.readline(10**6), ""), 1):
+            if number * (len(line) + 100) > LARGEST:  # a row takes some 100 bytes besides
+                raise ValueError(f"{path} unpacks to more than {LARGEST:,} bytes")
             if line.strip() and not (number == 1 and line.strip('" ')[:1].isalpha()):  # neither empty nor a header
                 with refusing(f"{path}, line {number}"):
                     row = np.loadtxt([line], "uint8", delimiter=",", quotechar='"', ndmin=1)
                     rows.append(row.reshape(rows[0].shape if rows else 1 + int((row.size - 1) ** 0.5) ** 2))
-    rows = np.stack(rows)
-    return rows[:, 1:].reshape(len(rows), int(rows.shape[1] ** 0.5), -1), rows[:, 0]
+    return (rows := np.stack(rows))[:, 1:].reshape(len(rows), int(rows.shape[1] ** 0.5), -1), rows[:, 0]
 
 def read_idx(files, original=False):
     """Return MNIST's two pairs, uint8, from four IDX files, open for reading; ``original`` demands MNIST's SHA-256."""
@@ -330,9 +331,8 @@ def save_h5(model, path):
     keep = {"name", "trainable", "filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate",
             "activation", "use_bias", "pool_size", "units", "rate"}
     stack = [{"class_name": "InputLayer", "config": {"name": "input", "batch_input_shape": model.input_shape}}]
-    for layer in model.layers:
-        config = {key: value for key, value in layer.get_config().items() if key in keep}
-        stack.append({"class_name": type(layer).__name__, "config": config})
+    stack += [{"class_name": type(layer).__name__, "config": {
+        key: value for key, value in layer.get_config().items() if key in keep}} for layer in model.layers]
     network = json.dumps({"class_name": "Sequential", "config": {"name": model.name, "layers": stack}})
     adam = {"epsilon": 0.1, "amsgrad": False}  # its small steps undo nothing; the rate has no name that all Keras know
     training = json.dumps({"loss": "sparse_categorical_crossentropy", "metrics": ["sparse_categorical_accuracy"],
@@ -396,4 +396,4 @@ if __name__ == "__main__":
         os._exit(141)  # whoever read the output, such as head, has gone, so nothing more can be said
     except KeyboardInterrupt:
         print("\nInterrupted: earlier files are as they were.", file=sys.stderr)
-        sys.exit(130)
+        (sys.exit if "IPython" in sys.modules else os._exit)(130)  # TensorFlow's threads can abort an orderly exit

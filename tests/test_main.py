@@ -120,7 +120,8 @@ def test_ctrl_c_ends_with_one_line_and_status_130(earlier_run, small_npz):
     process = start(small_npz, folder, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130 and "Interrupted" in errors and "Traceback" not in errors
+    assert process.returncode == 130, errors
+    assert "Interrupted" in errors and "Traceback" not in errors
     assert contents(folder) == before
 
 

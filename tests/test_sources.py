@@ -178,6 +178,20 @@ def test_a_bad_row_is_refused_with_its_line(number, line, capsys, tmp_path):
     assert "train.csv" in message
 
 
+@pytest.mark.parametrize("content", [csv_lines()[0].encode() + b"\n", b"\n"])
+def test_a_csv_file_that_unpacks_to_gigabytes_is_refused(content, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(dlm, "LARGEST", 10**6)
+    bomb, good = tmp_path / "bomb.csv.gz", write(tmp_path / "good.csv", csv_lines())
+    bomb.write_bytes(gzip.compress(csv_lines()[0].encode() + b"\n" + content * 10**5, 1))
+    assert "bomb.csv.gz unpacks to more than" in refusal(capsys, [str(bomb), str(good)], call=dlm.load_data)
+
+
+def test_a_web_address_is_not_asked(capsys, monkeypatch):
+    monkeypatch.setattr("socket.getaddrinfo", None)
+    address = "http://localhost/train.csv"
+    assert "not found" in refusal(capsys, [address, address], call=dlm.load_data)
+
+
 @pytest.mark.parametrize("content", [b"", b"\n\n", HEADER.encode() + b"\n", b"\x89PNG\r\n\x1a\n\0\0", b"\xff\xfe1\0,\0", b"PK\x03\x04"])
 def test_what_is_no_csv_is_refused(content, capsys, tmp_path):
     (tmp_path / "odd.csv").write_bytes(content)
