@@ -125,7 +125,7 @@ def train(folder):
     deep_learning_model.save_h5 = lambda model, path: (trained.append(model), save_h5(model, path))
     deep_learning_model.main(["--output-dir", str(folder), "--no-show"])
     (x_train, y_train), (x_test, y_test) = deep_learning_model.load_mnist()
-    x_train, x_test = deep_learning_model.normalize(x_train[:6000], x_test)
+    x_train, x_test = (images.numpy() for images in deep_learning_model.normalize(x_train[:6000], x_test))
     loss, accuracy = trained[0].evaluate(x_test, y_test, batch_size=100, verbose=0)
     probabilities = trained[0].predict(x_test, verbose=0)
     np.savez(folder / "expected.npz", images=x_test, labels=y_test, probabilities=probabilities, loss=loss,
