@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -385,11 +386,15 @@ def main(argv=None):
     if not options.no_show and plt.get_backend().lower() != "agg":  # agg is Matplotlib's choice without a display
         plt.show()
 
+def leave(*_):
+    """End an interrupted run at once: unwinding it while TensorFlow's threads work can damage the heap."""
+    os.write(2, b"\nInterrupted: earlier files are as they were.\n")
+    os._exit(130)
+
 if __name__ == "__main__":
+    if "ipykernel" not in sys.modules:  # a notebook lives on
+        signal.signal(signal.SIGINT, leave)
     try:
         main()
     except BrokenPipeError:
         os._exit(141)  # whoever read the output, such as head, has gone, so nothing more can be said
-    except KeyboardInterrupt:
-        print("\nInterrupted: earlier files are as they were.", file=sys.stderr)
-        (sys.exit if "IPython" in sys.modules else os._exit)(130)  # TensorFlow's threads can abort an orderly exit
