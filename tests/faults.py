@@ -6,34 +6,17 @@
 It stops with an error at the first case that goes wrong. Takes some minutes. Writes nothing but in a temporary folder.
 """
 import argparse
-import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-
-import conftest  # noqa: F401  it sets Matplotlib's backend and finds the script
+import conftest  # it sets Matplotlib's backend and finds the script
 import deep_learning_model as dlm
 import fuzzing
 import test_faults
-from conftest import SCRIPT
-
-
-def run(*arguments, **kwargs):
-    return subprocess.run([sys.executable, str(SCRIPT), *map(str, arguments)], capture_output=True, text=True, timeout=300,
-                          stdin=subprocess.DEVNULL, **kwargs)
-
-
-def small_data(folder):
-    """Return an .npz file of the first 600 training and 300 test images."""
-    (x_train, y_train), (x_test, y_test) = dlm.load_mnist()
-    path = folder / "mnist.npz"
-    np.savez(path, x_train=x_train[:600], y_train=y_train[:600], x_test=x_test[:300], y_test=y_test[:300])
-    return path
+from conftest import FILES, contents, run
 
 
 def kills(folder, data):
@@ -45,21 +28,21 @@ def kills(folder, data):
     output = test_faults.copy(finished, folder / "output")
     survived = 0
     for moment in range(1, 13):  # the model's attributes and weights, each file opened and renamed
-        before = test_faults.contents(output)
+        before = contents(output)
         assert test_faults.kill_at_step(moment, data, output), f"moment {moment} never came"
-        after = test_faults.contents(output)
+        after = contents(output)
         assert after.keys() == before.keys()
         test_faults.assert_whole(output)
         survived += 1
     for moment in range(11):  # from the start to the end of the training
-        before = test_faults.contents(output)
+        before = contents(output)
         test_faults.kill_after(seconds * (moment + 0.5) / 12, data, output)
         test_faults.assert_whole(output)
-        assert moment > 8 or test_faults.contents(output) == before
+        assert moment > 8 or contents(output) == before
         survived += 1
     assert list(output.glob(f"{dlm.PART}*"))
     assert run("--data", data, "--epochs", 1, "--output-dir", output).returncode == 0
-    assert sorted(path.name for path in output.iterdir()) == test_faults.FILES
+    assert sorted(path.name for path in output.iterdir()) == FILES
     return survived
 
 
@@ -75,7 +58,7 @@ def main():
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        data = small_data(folder)
+        data = conftest.save_small(dlm.load_mnist(), folder / "mnist.npz")
         report("killed at a moment of its run", kills(folder, data), "older files intact, none half-written, nothing left behind")
         for kind in [*fuzzing.KINDS, "command line"]:
             (folder / kind).mkdir()
@@ -88,5 +71,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, os.path.dirname(__file__))
     main()

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import deep_learning_model as dlm
+from conftest import Trap, idx
 
 SECONDS = 20  # within which every case must be decided
 
@@ -77,13 +78,6 @@ def spoil(draw, content):
     return {"cut": content[:place], "change": content[:place] + some + content[place + len(some):],
             "insert": content[:place] + some + content[place:], "remove": content[:place] + content[place + len(some):],
             "repeat": content + content, "other": some * 50, "empty": b""}[how]
-
-
-class Trap:
-    """An object whose unpickling leaves a file behind."""
-
-    def __reduce__(self):
-        return (open, ("sprung", "w"))
 
 
 ARRAYS = st.sampled_from([
@@ -168,8 +162,7 @@ def idx_case(draw, folder):
     packed, how = draw(st.booleans()), draw(st.sampled_from(["good", "bytes", "bytes", "packed bytes", "missing", "header", "folder"]))
     paths = []
     for name, array in zip(dlm.MNIST_SHA256, [array for pair in pairs for array in pair]):
-        content = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes() + array.tobytes()
-        paths.append((folder / (f"{name}.gz" if packed else name), content))
+        paths.append((folder / (f"{name}.gz" if packed else name), idx(array)))
     spoilt = draw(st.integers(0, 3))
     for i, (path, content) in enumerate(paths):
         if i == spoilt and how == "bytes":

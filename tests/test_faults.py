@@ -8,15 +8,13 @@ import sys
 import time
 
 import keras
-import numpy as np
 import pytest
 
 import deep_learning_model as dlm
-from conftest import ROOT, SCRIPT
+from conftest import FILES, ROOT, SCRIPT, contents
 from fuzzing import KINDS, fuzz
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX")
-FILES = ["confusion_matrix.png", "metrics.json", "mnist_cnn_model.h5", "sample_predictions.png", "training_curves.png"]
 
 
 # ------------------------------------------------------------------------------ a kill at any moment
@@ -34,13 +32,8 @@ def step(*_):
     if count == moment:
         os.kill(os.getpid(), signal.SIGKILL)
 def hook(event, arguments):
-    if event in ("open", "os.rename") and d.PART in str(arguments[0]) and not str(arguments[0]).endswith(".h5") or (
-            event == "os.rename" and d.PART in str(arguments[0])):
+    if event in ("open", "os.rename") and d.PART in str(arguments[0]):
         step()
-class Bytes(d.np.bytes_):
-    def __new__(cls, *arguments):
-        step()
-        return d.np.bytes_(*arguments)
 sys.addaudithook(hook)
 save_h5 = d.save_h5
 def slow_save(model, path):
@@ -68,10 +61,6 @@ def kill_after(seconds, data, folder):
     time.sleep(seconds)
     process.kill()
     return process.wait() == -signal.SIGKILL
-
-
-def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith(dlm.PART)}
 
 
 def assert_whole(folder):

@@ -30,7 +30,7 @@ def test_training_curves_show_both_curves_of_both_quantities():
 def test_confusion_matrix_counts_and_colours_only_mistakes():
     labels = np.array([0] * 900 + [4, 4, 9])
     predicted = np.array([0] * 900 + [9, 9, 4])
-    figure = dlm.plot_confusion_matrix(labels, predicted, DIGITS)
+    figure = dlm.plot_confusion_matrix(labels, np.eye(10)[predicted], DIGITS)
     ax = figure.axes[0]
     texts = {text.get_position()[::-1]: text.get_text() for text in ax.texts}
     assert {place: text for place, text in texts.items() if text} == {(0, 0): "900", (4, 9): "2", (9, 4): "1"}
@@ -40,7 +40,7 @@ def test_confusion_matrix_counts_and_colours_only_mistakes():
 
 
 def test_a_perfect_confusion_matrix_can_be_drawn():
-    figure = dlm.plot_confusion_matrix(np.arange(10), np.arange(10), DIGITS)
+    figure = dlm.plot_confusion_matrix(np.arange(10), np.eye(10), DIGITS)
     figure.draw_without_rendering()
     assert "0 mistakes" in figure.axes[0].get_title()
 
@@ -74,22 +74,18 @@ def test_samples_can_be_all_right_or_all_wrong(right):
 
 def test_class_names_stand_in_the_figures_and_a_validation_curve_is_called_so():
     names = ["ankle boot", "größe"]
-    matrix = dlm.plot_confusion_matrix(np.array([0, 1, 1]), np.array([0, 0, 1]), names).axes[0]
+    matrix = dlm.plot_confusion_matrix(np.array([0, 1, 1]), np.eye(2)[[0, 0, 1]], names).axes[0]
     assert [label.get_text() for label in matrix.get_xticklabels()] == names
     assert [label.get_text() for label in matrix.get_yticklabels()] == names
     probabilities = np.array([[0.9, 0.1], [0.7, 0.3]])
     samples = dlm.plot_samples(np.zeros((2, 12, 14, 3), "float32"), np.array([0, 1]), probabilities, names)
-    assert [title for title, _, _ in cells_of_colour(samples)] == [
+    assert [ax.get_title() for ax in samples.axes if ax.images] == [
         "ankle boot (90%)\ntrue: ankle boot", "wrong: ankle boot (70%)\ntrue: größe"]
     curves = dlm.plot_training_curves(HISTORY, "validation").axes[0]
     assert curves.get_title() == "Validation accuracy 0.9800" and "validation" in curves.get_lines()[1].get_label()
 
 
-def cells_of_colour(figure):
-    return [(ax.get_title(), ax.title.get_color(), ax.images[0].get_array().shape) for ax in figure.axes if ax.images]
-
-
 def test_a_hundred_classes_are_drawn_without_unreadable_numbers():
     labels = np.arange(100)
-    ax = dlm.plot_confusion_matrix(labels, labels[::-1], [f"class {label}" for label in labels]).axes[0]
+    ax = dlm.plot_confusion_matrix(labels, np.eye(100)[::-1], [f"class {label}" for label in labels]).axes[0]
     assert not ax.texts and "100 mistakes" in ax.get_title()

@@ -13,9 +13,7 @@ import numpy as np
 import pytest
 
 import deep_learning_model as dlm
-from conftest import SCRIPT
-
-FILES = ["confusion_matrix.png", "metrics.json", "mnist_cnn_model.h5", "sample_predictions.png", "training_curves.png"]
+from conftest import FILES, SCRIPT, contents
 
 
 @pytest.fixture(scope="module")
@@ -81,11 +79,7 @@ def earlier_run(run, tmp_path):
     """A folder with the files of an earlier run, and their contents by name."""
     for name in FILES:
         (tmp_path / name).write_bytes((run[1] / name).read_bytes())
-    return tmp_path, {name: (tmp_path / name).read_bytes() for name in FILES}
-
-
-def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return tmp_path, contents(tmp_path)
 
 
 def test_a_killed_run_leaves_an_older_model_that_loads(earlier_run, small_npz):

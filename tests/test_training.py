@@ -130,7 +130,8 @@ def test_training_learns_and_records_each_epoch(small, capsys):
     assert {name: len(values) for name, values in history.items()} == {
         "accuracy": 3, "loss": 3, "val_accuracy": 3, "val_loss": 3}
     assert history["val_accuracy"][-1] > 0.85
-    np.testing.assert_allclose([history["val_loss"][-1], history["val_accuracy"][-1]], model.evaluate(*small[1], verbose=0), rtol=1e-4)
+    np.testing.assert_allclose([history["val_loss"][-1], history["val_accuracy"][-1]], model.evaluate(*small[1], verbose=0),
+                               rtol=0.02)  # the curves are measured with 16 bits where the processor has them
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.startswith("Epoch")] == ["Epoch 1/3", "Epoch 2/3", "Epoch 3/3"]
     assert sum("32/32" in line and "val_accuracy" in line for line in lines) == 3
