@@ -135,13 +135,17 @@ def test_an_output_folder_that_vanishes_is_reported_in_one_line(small_npz, tmp_p
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and processor affinity")
-def test_one_core_no_home_locale_c_strict_warnings_and_a_current_folder_that_nobody_can_write(small_npz, tmp_path):
+def test_one_core_2_gb_no_home_locale_c_strict_warnings_and_a_current_folder_that_nobody_can_write(small_npz, tmp_path):
+    def limit():
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
+        resource.setrlimit(resource.RLIMIT_DATA, (2 * 10**9, 2 * 10**9))
+
     bare = {name: value for name, value in os.environ.items() if name not in ("KERAS_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")}
     folder = tmp_path / "größe und so"
     result = subprocess.run(
         [sys.executable, "-W", "error:::__main__", str(SCRIPT), "--data", str(small_npz), "--output-dir", str(folder), "--epochs", "2"],
         cwd="/proc/self", env={**bare, "HOME": "/proc/none", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-        capture_output=True, timeout=150, preexec_fn=lambda: os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1]))
+        capture_output=True, timeout=150, preexec_fn=limit)
     assert result.returncode == 0, result.stderr
     assert b"Traceback" not in result.stderr
     assert sorted(path.name for path in folder.iterdir()) == FILES
