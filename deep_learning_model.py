@@ -155,7 +155,7 @@ def read_idx(files, original=False):
     """Return MNIST's two pairs, uint8, from four IDX files, open for reading; ``original`` demands MNIST's SHA-256."""
     arrays = []
     for file, sha256 in zip(files, MNIST_SHA256.values()):
-        with refusing(file.name, () if original else Exception), file:
+        with refusing(file.name, () if original else Exception), file:  # of the original the caller says what to do
             content = file.read(LARGEST)
             if content[:3] != b"\0\0\x08" or original and hashlib.sha256(content).hexdigest() != sha256:
                 raise ValueError(f"{file.name} is not the original" if original else "this is no IDX file of bytes")

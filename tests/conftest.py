@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "deep_learning_model.py"
 FILES = ["confusion_matrix.png", "metrics.json", "mnist_cnn_model.h5", "sample_predictions.png", "training_curves.png"]
+FINISHED = "[!.]*"  # the names of unfinished files begin with a dot
 os.environ["MPLBACKEND"] = "agg"
 sys.path.insert(0, str(ROOT))
 
@@ -50,9 +51,9 @@ def run_script():
     return run
 
 
-def contents(folder):
-    """Return the contents of the finished files in ``folder`` by their names."""
-    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith(dlm.PART)}
+def contents(folder, pattern="*"):
+    """Return the contents of the files in ``folder`` by their names; ``pattern`` FINISHED leaves unfinished ones out."""
+    return {path.name: path.read_bytes() for path in folder.glob(pattern)}
 
 
 def idx(array):

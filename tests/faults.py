@@ -16,7 +16,7 @@ import conftest  # it sets Matplotlib's backend and finds the script
 import deep_learning_model as dlm
 import fuzzing
 import test_faults
-from conftest import FILES, contents, run
+from conftest import FILES, FINISHED, contents, run
 
 
 def kills(folder, data):
@@ -28,17 +28,17 @@ def kills(folder, data):
     output = test_faults.copy(finished, folder / "output")
     survived = 0
     for moment in range(1, 13):  # the model's attributes and weights, each file opened and renamed
-        before = contents(output)
+        before = contents(output, FINISHED)
         assert test_faults.kill_at_step(moment, data, output), f"moment {moment} never came"
-        after = contents(output)
+        after = contents(output, FINISHED)
         assert after.keys() == before.keys()
         test_faults.assert_whole(output)
         survived += 1
     for moment in range(11):  # from the start to the end of the training
-        before = contents(output)
+        before = contents(output, FINISHED)
         test_faults.kill_after(seconds * (moment + 0.5) / 12, data, output)
         test_faults.assert_whole(output)
-        assert moment > 8 or contents(output) == before
+        assert moment > 8 or contents(output, FINISHED) == before
         survived += 1
     assert list(output.glob(f"{dlm.PART}*"))
     assert run("--data", data, "--epochs", 1, "--output-dir", output).returncode == 0
@@ -59,7 +59,7 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data = conftest.save_small(dlm.load_mnist(), folder / "mnist.npz")
-        report("killed at a moment of its run", kills(folder, data), "older files intact, none half-written, nothing left behind")
+        report("killed at a moment of its run", kills(folder, data), "older files intact, none half-written, nothing left behind after the next good run")
         for kind in [*fuzzing.KINDS, "command line"]:
             (folder / kind).mkdir()
             tried, refused = fuzzing.fuzz(kind, options.cases, folder / kind, run, 5)

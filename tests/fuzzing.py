@@ -59,8 +59,8 @@ def assert_same(data, pairs):
 # ------------------------------------------------------------------------------ good data, and how to spoil them
 
 
-def good_pairs(draw, side=None):
-    side = side or draw(st.integers(10, 14))
+def good_pairs(draw):
+    side = draw(st.integers(10, 14))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     n_train, n_test = draw(st.integers(1, 6)), draw(st.integers(1, 4))
     classes = draw(st.integers(1, 10))
