@@ -10,6 +10,7 @@ last row is the arithmetic alone: what an epoch's multiplications would take at 
 
 The table is printed and written to benchmark.md, the single measurements to benchmark.json. It needs Linux or macOS.
 """
+
 import argparse
 import json
 import os
@@ -36,7 +37,12 @@ NAMES = {
     "torch-compiled": "PyTorch, compiled",
     "floor": "arithmetic floor",
 }
-COLUMNS = {"epoch": "seconds an epoch", "process": "seconds in all", "memory": "peak memory, GB", "accuracy": "test accuracy, %"}
+COLUMNS = {
+    "epoch": "seconds an epoch",
+    "process": "seconds in all",
+    "memory": "peak memory, GB",
+    "accuracy": "test accuracy, %",
+}
 
 
 # --- the contestants: all but the script itself; each runs in its own process and returns seconds an epoch and accuracy ---
@@ -45,22 +51,28 @@ def keras(data):
     import matplotlib.pyplot as plt
 
     with np.load(data) as arrays:
-        x_train, y_train, x_test, y_test = (arrays[name] for name in ("x_train", "y_train", "x_test", "y_test"))
+        x_train, y_train, x_test, y_test = (
+            arrays[name] for name in ("x_train", "y_train", "x_test", "y_test")
+        )
     x_train = x_train.reshape(-1, 28, 28, 1).astype("float32") / 255
     x_test = x_test.reshape(-1, 28, 28, 1).astype("float32") / 255
-    model = keras.Sequential([
-        keras.Input((28, 28, 1)),
-        keras.layers.Conv2D(32, 3, activation="relu"),
-        keras.layers.MaxPooling2D(2),
-        keras.layers.Conv2D(64, 3, activation="relu"),
-        keras.layers.MaxPooling2D(2),
-        keras.layers.Flatten(),
-        keras.layers.Dense(64, activation="relu"),
-        keras.layers.Dense(10, activation="softmax"),
-    ])
+    model = keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            keras.layers.Conv2D(32, 3, activation="relu"),
+            keras.layers.MaxPooling2D(2),
+            keras.layers.Conv2D(64, 3, activation="relu"),
+            keras.layers.MaxPooling2D(2),
+            keras.layers.Flatten(),
+            keras.layers.Dense(64, activation="relu"),
+            keras.layers.Dense(10, activation="softmax"),
+        ]
+    )
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     started = time.perf_counter()
-    history = model.fit(x_train, y_train, epochs=EPOCHS, batch_size=BATCH_SIZE, validation_data=(x_test, y_test)).history
+    history = model.fit(
+        x_train, y_train, epochs=EPOCHS, batch_size=BATCH_SIZE, validation_data=(x_test, y_test)
+    ).history
     seconds = time.perf_counter() - started
     _, accuracy = model.evaluate(x_test, y_test)
     draw_curves(plt, history)
@@ -74,13 +86,25 @@ def torch(data, compiled=False):
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with np.load(data) as arrays:
-        x_train, y_train, x_test, y_test = (torch.tensor(arrays[name]).to(device) for name in ("x_train", "y_train", "x_test", "y_test"))
+        x_train, y_train, x_test, y_test = (
+            torch.tensor(arrays[name]).to(device)
+            for name in ("x_train", "y_train", "x_test", "y_test")
+        )
     x_train, x_test = x_train[:, None].float() / 255, x_test[:, None].float() / 255
     y_train, y_test = y_train.long(), y_test.long()
     nn = torch.nn
     model = nn.Sequential(
-        nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(1600, 64), nn.ReLU(), nn.Linear(64, 10)).to(device)
+        nn.Conv2d(1, 32, 3),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(32, 64, 3),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(1600, 64),
+        nn.ReLU(),
+        nn.Linear(64, 10),
+    ).to(device)
     forward = torch.compile(model) if compiled else model
     cross_entropy, optimizer = nn.CrossEntropyLoss(), torch.optim.Adam(model.parameters())
     history = {"loss": [], "accuracy": [], "val_loss": [], "val_accuracy": []}
@@ -88,7 +112,9 @@ def torch(data, compiled=False):
     for _ in range(EPOCHS):
         model.train()
         losses, right = 0.0, 0
-        for indices in torch.randperm(len(x_train), device=device).split(BATCH_SIZE):  # faster than a DataLoader here
+        for indices in torch.randperm(len(x_train), device=device).split(
+            BATCH_SIZE
+        ):  # faster than a DataLoader here
             logits = forward(x_train[indices])
             loss = cross_entropy(logits, y_train[indices])
             optimizer.zero_grad()
@@ -141,23 +167,49 @@ def measure(name, data, seed):
     """Run one contestant in a new process and an empty folder; return its figures, or None with a reason printed."""
     environment = {**os.environ, "MPLBACKEND": "agg", "TF_CPP_MIN_LOG_LEVEL": "3"}
     if name == "script":
-        command = [sys.executable, str(SCRIPT), "--data", data, "--no-show", "--seed", str(seed), "--epochs", str(EPOCHS),
-                   "--batch-size", str(BATCH_SIZE)]
+        command = [
+            sys.executable,
+            str(SCRIPT),
+            "--data",
+            data,
+            "--no-show",
+            "--seed",
+            str(seed),
+            "--epochs",
+            str(EPOCHS),
+            "--batch-size",
+            str(BATCH_SIZE),
+        ]
     else:
-        command = [sys.executable, str(Path(__file__).resolve()), "--contestant", name, "--data", data]
+        command = [
+            sys.executable,
+            str(Path(__file__).resolve()),
+            "--contestant",
+            name,
+            "--data",
+            data,
+        ]
     with tempfile.TemporaryDirectory() as folder, open(os.path.join(folder, "log"), "w+") as log:
         started = time.perf_counter()
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.perf_counter() - started
         if process.returncode:
             log.seek(0)
-            print(f"{NAMES[name]} is left out: {(log.read().strip().splitlines() or ['no output'])[-1]}", flush=True)
+            print(
+                f"{NAMES[name]} is left out: {(log.read().strip().splitlines() or ['no output'])[-1]}",
+                flush=True,
+            )
             return None
         if name == "script":
             metrics = json.loads(Path(folder, "metrics.json").read_text())
-            figures = {"epoch": metrics["training_seconds"] / EPOCHS, "accuracy": 100 * metrics["test_accuracy"]}
+            figures = {
+                "epoch": metrics["training_seconds"] / EPOCHS,
+                "accuracy": 100 * metrics["test_accuracy"],
+            }
         else:
             figures = json.loads(Path(folder, "figures.json").read_text())
     if name != "floor":
@@ -171,7 +223,13 @@ def part_of(data, fraction, folder):
     with np.load(data) as arrays:
         n = int(len(arrays["y_train"]) * fraction)
         path = os.path.join(folder, f"mnist-{n}.npz")
-        np.savez(path, x_train=arrays["x_train"][:n], y_train=arrays["y_train"][:n], x_test=arrays["x_test"], y_test=arrays["y_test"])
+        np.savez(
+            path,
+            x_train=arrays["x_train"][:n],
+            y_train=arrays["y_train"][:n],
+            x_test=arrays["x_test"],
+            y_test=arrays["y_test"],
+        )
     return path, n
 
 
@@ -180,15 +238,29 @@ def table(results):
 
     Ratios are taken turn by turn and then their median, so that what slowed a whole turn cancels.
     """
-    lines = ["| | " + " | ".join(f"{label} | ratio" if key != "accuracy" else label for key, label in COLUMNS.items()) + " | n |",
-             "| --- |" + " ---: |" * (2 * len(COLUMNS))]
+    lines = [
+        "| | "
+        + " | ".join(
+            f"{label} | ratio" if key != "accuracy" else label for key, label in COLUMNS.items()
+        )
+        + " | n |",
+        "| --- |" + " ---: |" * (2 * len(COLUMNS)),
+    ]
     for name, turns in results.items():
         cells = []
         for key in COLUMNS:
             values = [turn[key] for turn in turns if turn and key in turn]
-            cells.append(f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})" if values else "")
+            cells.append(
+                f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+                if values
+                else ""
+            )
             if key != "accuracy":
-                ratios = [turn[key] / plain[key] for turn, plain in zip(turns, results.get("keras", [])) if turn and plain and key in turn]
+                ratios = [
+                    turn[key] / plain[key]
+                    for turn, plain in zip(turns, results.get("keras", []))
+                    if turn and plain and key in turn
+                ]
                 cells.append(f"{statistics.median(ratios):.2f}" if ratios else "")
         n = sum(turn is not None for turn in turns)
         if n:
@@ -208,19 +280,47 @@ def machine():
             pass
     model = platform.processor() or platform.machine()
     if os.path.exists("/proc/cpuinfo"):
-        model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), model)
+        model = next(
+            (
+                line.split(":")[1].strip()
+                for line in open("/proc/cpuinfo")
+                if line.startswith("model name")
+            ),
+            model,
+        )
     return f"{os.cpu_count()} cores of {model}, {platform.system()}, Python {platform.python_version()}, {', '.join(versions)}"
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--runs", type=int, default=3, help="turns, each with one run of every contestant")
-    parser.add_argument("--contestants", nargs="+", choices=NAMES, default=list(NAMES), help="who takes part")
-    parser.add_argument("--fractions", nargs="+", type=float, default=[1.0], help="shares of the training images, a table each")
-    parser.add_argument("--first-seed", type=int, default=1000, help="the script's seed in the first turn")
-    parser.add_argument("--output-dir", type=Path, default=Path("."), help="where benchmark.md and benchmark.json are written")
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument(
+        "--runs", type=int, default=3, help="turns, each with one run of every contestant"
+    )
+    parser.add_argument(
+        "--contestants", nargs="+", choices=NAMES, default=list(NAMES), help="who takes part"
+    )
+    parser.add_argument(
+        "--fractions",
+        nargs="+",
+        type=float,
+        default=[1.0],
+        help="shares of the training images, a table each",
+    )
+    parser.add_argument(
+        "--first-seed", type=int, default=1000, help="the script's seed in the first turn"
+    )
+    parser.add_argument(
+        "--output-dir",
+        type=Path,
+        default=Path("."),
+        help="where benchmark.md and benchmark.json are written",
+    )
     parser.add_argument("--contestant", choices=NAMES, help=argparse.SUPPRESS)
-    parser.add_argument("--data", help="an .npz file with MNIST; by default the script's own loader is asked")
+    parser.add_argument(
+        "--data", help="an .npz file with MNIST; by default the script's own loader is asked"
+    )
     options = parser.parse_args()
     if options.contestant:
         figures = globals()[options.contestant.replace("-", "_")](options.data)
@@ -231,8 +331,10 @@ def main():
         data = options.data
         if data is None:
             data = os.path.join(folder, "mnist.npz")
-            code = ("import sys, numpy as np; sys.path.insert(0, sys.argv[1]); import deep_learning_model as d; a, b = d.load_mnist(); "
-                    "np.savez(sys.argv[2], x_train=a[0], y_train=a[1], x_test=b[0], y_test=b[1])")
+            code = (
+                "import sys, numpy as np; sys.path.insert(0, sys.argv[1]); import deep_learning_model as d; a, b = d.load_mnist(); "
+                "np.savez(sys.argv[2], x_train=a[0], y_train=a[1], x_test=b[0], y_test=b[1])"
+            )
             subprocess.run([sys.executable, "-c", code, str(SCRIPT.parent), data], check=True)
         text, everything = [machine()], {}
         for fraction in options.fractions:
@@ -241,16 +343,23 @@ def main():
             for turn in range(options.runs):
                 for name in options.contestants:
                     if None in results[name]:
-                        results[name].append(None)  # it could not run the first time, so it can't now
+                        results[name].append(
+                            None
+                        )  # it could not run the first time, so it can't now
                         continue
                     results[name].append(measure(name, part, options.first_seed + turn))
-                    print(f"{n:,} images, turn {turn + 1}/{options.runs}, {NAMES[name]}: {results[name][-1]}", flush=True)
+                    print(
+                        f"{n:,} images, turn {turn + 1}/{options.runs}, {NAMES[name]}: {results[name][-1]}",
+                        flush=True,
+                    )
             everything[n] = results
             text.append(f"{n:,} training images:\n\n{table(results)}")
     print("\n" + "\n\n".join(text))
     options.output_dir.mkdir(parents=True, exist_ok=True)
     (options.output_dir / "benchmark.md").write_text("\n\n".join(text) + "\n")
-    (options.output_dir / "benchmark.json").write_text(json.dumps({"machine": text[0], "results": everything}, indent=2) + "\n")
+    (options.output_dir / "benchmark.json").write_text(
+        json.dumps({"machine": text[0], "results": everything}, indent=2) + "\n"
+    )
     print(f"\nWritten to {options.output_dir.resolve()}: benchmark.md, benchmark.json")
 
 

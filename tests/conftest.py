@@ -1,4 +1,5 @@
 """What the tests share: the script as a module and as a command, real MNIST and small data sets."""
+
 import contextlib
 import os
 import socket
@@ -12,7 +13,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "deep_learning_model.py"
-FILES = ["confusion_matrix.png", "metrics.json", "mnist_cnn_model.h5", "sample_predictions.png", "training_curves.png"]
+FILES = [
+    "confusion_matrix.png",
+    "metrics.json",
+    "mnist_cnn_model.h5",
+    "sample_predictions.png",
+    "training_curves.png",
+]
 FINISHED = "[!.]*"  # the names of unfinished files begin with a dot
 os.environ["MPLBACKEND"] = "agg"
 sys.path.insert(0, str(ROOT))
@@ -23,13 +30,15 @@ import deep_learning_model as dlm  # noqa: E402
 @pytest.fixture(scope="session")
 def mnist():
     """Real MNIST as the script loads it, from the user's own cache if it is there."""
-    return dlm.load_mnist()
+    return dlm.load_keras_data_set("mnist")
 
 
 def save_small(mnist, path):
-    """Write the first 600 training and the first 300 test images of MNIST to the .npz file ``path`` and return it."""
+    """Write the first 600 training and 300 test images of MNIST to the .npz file ``path``."""
     (x_train, y_train), (x_test, y_test) = mnist
-    np.savez(path, x_train=x_train[:600], y_train=y_train[:600], x_test=x_test[:300], y_test=y_test[:300])
+    np.savez(
+        path, x_train=x_train[:600], y_train=y_train[:600], x_test=x_test[:300], y_test=y_test[:300]
+    )
     return path
 
 
@@ -41,9 +50,12 @@ def small_npz(mnist, tmp_path_factory):
 
 def run(*arguments, env=None, timeout=150, **kwargs):
     """Run the script as a user does; return the finished process with its output as text."""
-    kwargs = {"capture_output": True, "text": True, "encoding": "utf-8", "stdin": subprocess.DEVNULL, **kwargs}
-    env = {key: value for key, value in {**os.environ, **(env or {})}.items() if value is not None}
-    return subprocess.run([sys.executable, str(SCRIPT), *map(str, arguments)], env=env, timeout=timeout, **kwargs)
+    usual = {"capture_output": True, "text": True, "encoding": "utf-8"}
+    kwargs = {"stdin": subprocess.DEVNULL, **usual, **kwargs}
+    env = {**os.environ, **(env or {})}
+    env = {key: value for key, value in env.items() if value is not None}
+    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
+    return subprocess.run(command, env=env, timeout=timeout, **kwargs)
 
 
 @pytest.fixture(scope="session")
@@ -51,14 +63,29 @@ def run_script():
     return run
 
 
+def start(*arguments, **kwargs):
+    """Start the script and return the running process, with its output to be read as text."""
+    command = [sys.executable, "-u", str(SCRIPT), *map(str, arguments)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, **pipes, **kwargs)
+
+
+def refusal(call, *arguments):
+    """Call ``call`` with ``arguments``, see it refuse them, and return what it says."""
+    with pytest.raises((dlm.InputError, OSError)) as error:
+        call(*arguments)
+    return str(error.value)
+
+
 def contents(folder, pattern="*"):
-    """Return the contents of the files in ``folder`` by their names; ``pattern`` FINISHED leaves unfinished ones out."""
-    return {path.name: path.read_bytes() for path in folder.glob(pattern)}
+    """Return the contents of the files in ``folder`` by name; FINISHED leaves unfinished out."""
+    return {path.name: path.read_bytes() for path in folder.glob(pattern) if path.is_file()}
 
 
 def idx(array):
     """Return the bytes of an IDX file of the uint8 ``array``."""
-    return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes() + array.tobytes()
+    shape = np.array(array.shape, ">i4").tobytes()
+    return bytes([0, 0, 8, array.ndim]) + shape + array.tobytes()
 
 
 class Trap:
@@ -70,7 +97,7 @@ class Trap:
 
 @contextlib.contextmanager
 def tcp_server(handle):
-    """Serve on a free local port, each connection in a thread that calls ``handle(connection)``; give the port."""
+    """Serve on a free local port, each connection in a thread that calls ``handle(connection)``."""
     listener = socket.create_server(("127.0.0.1", 0))
     held = []  # a connection that nobody refers to would be closed
 

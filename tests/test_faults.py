@@ -1,4 +1,5 @@
 """Faults from outside: kills, full disks, odd environments, wrong input. The quick part; ``tests/faults.py`` is the long one."""
+
 import json
 import os
 import resource
@@ -32,7 +33,7 @@ def step(*_):
     if count == moment:
         os.kill(os.getpid(), signal.SIGKILL)
 def hook(event, arguments):
-    if event in ("open", "os.rename") and d.PART in str(arguments[0]):
+    if event in ("open", "os.rename") and d.UNFINISHED in str(arguments[0]):
         step()
 sys.addaudithook(hook)
 save_h5 = d.save_h5
@@ -48,15 +49,40 @@ d.main(sys.argv[3:])
 
 def kill_at_step(moment, data, folder):
     """Run until the ``moment``-th step of writing and die there; return whether it died."""
-    arguments = [sys.executable, "-c", SUICIDE, str(ROOT), str(moment), "--data", str(data), "--output-dir", str(folder),
-                 "--epochs", "1", "--no-show"]
+    arguments = [
+        sys.executable,
+        "-c",
+        SUICIDE,
+        str(ROOT),
+        str(moment),
+        "--data",
+        str(data),
+        "--output-dir",
+        str(folder),
+        "--epochs",
+        "1",
+        "--no-show",
+    ]
     return subprocess.run(arguments, capture_output=True, timeout=120).returncode == -signal.SIGKILL
 
 
 def kill_after(seconds, data, folder):
     """Run for ``seconds`` and die; return whether it died."""
-    process = subprocess.Popen([sys.executable, str(SCRIPT), "--data", str(data), "--output-dir", str(folder), "--epochs", "30",
-                                "--no-show"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            str(SCRIPT),
+            "--data",
+            str(data),
+            "--output-dir",
+            str(folder),
+            "--epochs",
+            "30",
+            "--no-show",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     time.sleep(seconds)
     process.kill()
     return process.wait() == -signal.SIGKILL
@@ -91,33 +117,56 @@ def copy(finished, folder):
 
 
 @pytest.mark.parametrize("moment", [3, 12])
-def test_a_kill_while_writing_leaves_only_whole_files(moment, finished, small_npz, tmp_path, run_script):
+def test_a_kill_while_writing_leaves_only_whole_files(
+    moment, finished, small_npz, tmp_path, run_script
+):
     folder = copy(finished, tmp_path / "output")
     old_model = (folder / "mnist_cnn_model.h5").read_bytes()
     assert kill_at_step(moment, small_npz, folder)
     assert_whole(folder)
     if moment == 3:  # amid the weights
-        assert (folder / "mnist_cnn_model.h5").read_bytes() == old_model and len(list(folder.glob(f"{dlm.PART}*"))) == 1
-        assert run_script("--data", small_npz, "--epochs", 1, "--output-dir", folder).returncode == 0
+        assert (folder / "mnist_cnn_model.h5").read_bytes() == old_model
+        (leftover,) = folder.glob(f"{dlm.UNFINISHED}*")
+        os.utime(leftover, (1000, 1000))
+        assert (
+            run_script("--data", small_npz, "--epochs", 1, "--output-dir", folder).returncode == 0
+        )
         assert sorted(path.name for path in folder.iterdir()) == FILES
 
 
 # ------------------------------------------------------------------------------ disks and folders
 
 
-def test_a_full_disk_is_reported_in_one_line_and_leaves_everything_old(finished, small_npz, tmp_path, run_script):
+def test_a_full_disk_is_reported_in_one_line_and_leaves_everything_old(
+    finished, small_npz, tmp_path, run_script
+):
     folder = copy(finished, tmp_path)
     before = contents(folder)
-    result = run_script("--data", small_npz, "--epochs", 1, "--output-dir", folder,
-                        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)))
-    assert result.returncode == 2 and result.stderr.count("\n") == 1 and "mnist_cnn_model.h5" in result.stderr
+    result = run_script(
+        "--data",
+        small_npz,
+        "--epochs",
+        1,
+        "--output-dir",
+        folder,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)),
+    )
+    assert (
+        result.returncode == 2
+        and result.stderr.count("\n") == 1
+        and "mnist_cnn_model.h5" in result.stderr
+    )
     assert contents(folder) == before
 
 
 def test_an_output_folder_that_vanishes_is_reported_in_one_line(small_npz, tmp_path):
     folder, elsewhere = tmp_path / "output", tmp_path / "elsewhere"
-    process = subprocess.Popen([sys.executable, "-u", str(SCRIPT), "--data", str(small_npz), "--output-dir", str(folder)],
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-u", str(SCRIPT), "--data", str(small_npz), "--output-dir", str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     for line in process.stdout:
         if line.startswith("Epoch 1/"):
             break
@@ -132,17 +181,44 @@ def test_an_output_folder_that_vanishes_is_reported_in_one_line(small_npz, tmp_p
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and processor affinity")
-def test_one_core_2_gb_no_home_locale_c_strict_warnings_and_a_current_folder_that_nobody_can_write(small_npz, tmp_path):
+def test_one_core_2_gb_no_home_locale_c_strict_warnings_and_a_current_folder_that_nobody_can_write(
+    small_npz, tmp_path
+):
     def limit():
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
         resource.setrlimit(resource.RLIMIT_DATA, (2 * 10**9, 2 * 10**9))
 
-    bare = {name: value for name, value in os.environ.items() if name not in ("KERAS_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")}
+    bare = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("KERAS_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")
+    }
     folder = tmp_path / "größe und so"
     result = subprocess.run(
-        [sys.executable, "-W", "error:::__main__", str(SCRIPT), "--data", str(small_npz), "--output-dir", str(folder), "--epochs", "2"],
-        cwd="/proc/self", env={**bare, "HOME": "/proc/none", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-        capture_output=True, timeout=150, preexec_fn=limit)
+        [
+            sys.executable,
+            "-W",
+            "error:::__main__",
+            str(SCRIPT),
+            "--data",
+            str(small_npz),
+            "--output-dir",
+            str(folder),
+            "--epochs",
+            "2",
+        ],
+        cwd="/proc/self",
+        env={
+            **bare,
+            "HOME": "/proc/none",
+            "LC_ALL": "C",
+            "PYTHONUTF8": "0",
+            "PYTHONCOERCECLOCALE": "0",
+        },
+        capture_output=True,
+        timeout=150,
+        preexec_fn=limit,
+    )
     assert result.returncode == 0, result.stderr
     assert b"Traceback" not in result.stderr
     assert sorted(path.name for path in folder.iterdir()) == FILES
@@ -151,8 +227,11 @@ def test_one_core_2_gb_no_home_locale_c_strict_warnings_and_a_current_folder_tha
 def test_a_reader_that_goes_away_ends_the_run_without_a_word(finished, small_npz, tmp_path):
     folder = copy(finished, tmp_path)
     before = contents(folder)
-    process = subprocess.Popen([sys.executable, str(SCRIPT), "--data", str(small_npz), "--output-dir", str(folder)],
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, str(SCRIPT), "--data", str(small_npz), "--output-dir", str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     while not process.stdout.readline().startswith(b"Epoch 1/"):
         pass
     process.stdout.close()
@@ -161,8 +240,23 @@ def test_a_reader_that_goes_away_ends_the_run_without_a_word(finished, small_npz
 
 
 def test_two_runs_at_once_in_one_folder_both_succeed(small_npz, tmp_path):
-    runs = [subprocess.Popen([sys.executable, str(SCRIPT), "--data", str(small_npz), "--output-dir", str(tmp_path), "--epochs", "1"],
-                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(2)]
+    runs = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                str(SCRIPT),
+                "--data",
+                str(small_npz),
+                "--output-dir",
+                str(tmp_path),
+                "--epochs",
+                "1",
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        for _ in range(2)
+    ]
     assert [(run.communicate(timeout=150)[1], run.returncode) for run in runs] == [(b"", 0)] * 2
     assert sorted(path.name for path in tmp_path.iterdir()) == FILES
     assert_whole(tmp_path)
@@ -172,7 +266,11 @@ def test_a_diverging_training_leaves_the_old_model(finished, small_npz, tmp_path
     folder = copy(finished, tmp_path)
     before = contents(folder)
     result = run_script("--data", small_npz, "--learning-rate", 100, "--output-dir", folder)
-    assert result.returncode == 2 and result.stderr.count("\n") == 1 and "--learning-rate" in result.stderr
+    assert (
+        result.returncode == 2
+        and result.stderr.count("\n") == 1
+        and "--learning-rate" in result.stderr
+    )
     assert contents(folder) == before
 
 

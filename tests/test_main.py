@@ -1,4 +1,5 @@
 """The whole program, run as its users run it, on a few hundred real images."""
+
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 import deep_learning_model as dlm
-from conftest import FILES, SCRIPT, contents
+from conftest import FILES, SCRIPT, contents, start
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +41,16 @@ def test_metrics_agree_with_the_saved_model(run, small_npz):
     metrics = json.loads((folder / "metrics.json").read_text())
     with np.load(small_npz) as data:
         loss, accuracy = keras.models.load_model(folder / "mnist_cnn_model.h5").evaluate(
-            dlm.normalize(data["x_test"])[0], data["y_test"], verbose=0)
-    assert metrics["test_accuracy"] == pytest.approx(accuracy) and metrics["test_loss"] == pytest.approx(loss, rel=1e-4)
+            dlm.normalize(data["x_test"]), data["y_test"], verbose=0
+        )
+    assert metrics["test_accuracy"] == pytest.approx(accuracy) and metrics[
+        "test_loss"
+    ] == pytest.approx(loss, rel=1e-4)
     assert accuracy > 0.8 and f"Test accuracy {accuracy:.2%}" in result.stdout
-    assert metrics["epochs"]["val_accuracy"][-1] == pytest.approx(accuracy) and len(metrics["epochs"]["loss"]) == 5
+    assert (
+        metrics["epochs"]["val_accuracy"][-1] == pytest.approx(accuracy)
+        and len(metrics["epochs"]["loss"]) == 5
+    )
     assert metrics["seed"] == 5 and metrics["options"]["batch_size"] == 32
     assert set(metrics["versions"]) == {"python", "tensorflow", "keras", "numpy"}
     assert metrics["versions"]["keras"] == keras.__version__
@@ -55,19 +62,25 @@ def test_figures_are_pictures_of_a_useful_size(run):
         if name.endswith(".png"):
             content = (run[1] / name).read_bytes()
             width, height = struct.unpack(">II", content[16:24])
-            assert content[:8] == b"\x89PNG\r\n\x1a\n" and width >= 1000 and height >= 600 and len(content) > 20_000
+            assert (
+                content[:8] == b"\x89PNG\r\n\x1a\n"
+                and width >= 1000
+                and height >= 600
+                and len(content) > 20_000
+            )
 
 
 def test_the_same_seed_gives_the_same_file_byte_for_byte(run, run_script, small_npz, tmp_path):
     again = run_script("--data", small_npz, "--seed", 5, "--no-show", cwd=tmp_path)
     assert again.returncode == 0
-    assert (tmp_path / "mnist_cnn_model.h5").read_bytes() == (run[1] / "mnist_cnn_model.h5").read_bytes()
+    assert (tmp_path / "mnist_cnn_model.h5").read_bytes() == (
+        run[1] / "mnist_cnn_model.h5"
+    ).read_bytes()
 
 
-def start(small_npz, folder, **kwargs):
+def start_long(small_npz, folder, **kwargs):
     """Start a long run and return when it has trained for some epochs."""
-    process = subprocess.Popen([sys.executable, "-u", str(SCRIPT), "--data", str(small_npz), "--output-dir", str(folder),
-                                "--epochs", "1000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs)
+    process = start("--data", small_npz, "--output-dir", folder, "--epochs", 1000, **kwargs)
     for line in process.stdout:
         if line.startswith("Epoch 3/"):
             return process
@@ -84,34 +97,40 @@ def earlier_run(run, tmp_path):
 
 def test_a_killed_run_leaves_an_older_model_that_loads(earlier_run, small_npz):
     folder, before = earlier_run
-    process = start(small_npz, folder)
+    process = start_long(small_npz, folder)
     process.kill()
     process.communicate()
     assert contents(folder) == before
     keras.models.load_model(folder / "mnist_cnn_model.h5")
 
 
-def test_what_killed_runs_left_goes_with_the_next_good_run_and_everything_else_stays(run_script, small_npz, tmp_path):
-    folders = [tmp_path / "output", tmp_path / "keras" / "datasets"]
+def test_what_killed_runs_left_goes_after_a_day_and_everything_else_stays(
+    run_script, small_npz, tmp_path
+):
     mine = ["model.h5", "download.part", "notes.txt"]
-    for folder in folders:
-        (folder / f"{dlm.PART}folder").mkdir(parents=True)
-        for name in [*mine, f"{dlm.PART}old", f"{dlm.PART}running", f"{dlm.PART}folder/file"]:
-            (folder / name).write_text(name)
-        for name in [*mine, f"{dlm.PART}old", f"{dlm.PART}folder"]:
-            os.utime(folder / name, (1000, 1000))
-        os.utime(folder / f"{dlm.PART}running", (time.time() + 1000,) * 2)
-    result = run_script("--data", small_npz, "--epochs", 1, "--output-dir", folders[0], env={"KERAS_HOME": str(tmp_path / "keras")})
+    for name in mine:
+        (tmp_path / name).write_text(name)
+    for name in "old", "running":
+        (tmp_path / f"{dlm.UNFINISHED}{name}").mkdir()
+        (tmp_path / f"{dlm.UNFINISHED}{name}" / "mnist_cnn_model.h5").write_text("half")
+    for name in [*mine, f"{dlm.UNFINISHED}old"]:
+        os.utime(tmp_path / name, (time.time() - 25 * 3600,) * 2)
+    os.utime(tmp_path / f"{dlm.UNFINISHED}running", (time.time() - 23 * 3600,) * 2)
+    result = run_script("--data", small_npz, "--epochs", 1, "--output-dir", tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
-    assert sorted(path.name for path in folders[0].iterdir()) == sorted([*mine, f"{dlm.PART}running", *FILES])
-    assert sorted(path.name for path in folders[1].iterdir()) == sorted([*mine, f"{dlm.PART}running"])
+    expected = [*mine, *FILES, f"{dlm.UNFINISHED}running"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(expected)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_ctrl_c_ends_with_one_line_and_status_130(earlier_run, small_npz):
     folder, before = earlier_run
     # A shell makes its background jobs deaf to Ctrl-C, and their children inherit that.
-    process = start(small_npz, folder, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+    process = start_long(
+        small_npz,
+        folder,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
@@ -119,13 +138,39 @@ def test_ctrl_c_ends_with_one_line_and_status_130(earlier_run, small_npz):
     assert contents(folder) == before
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_ctrl_c_amid_the_writing_says_what_is_so(earlier_run, small_npz):
+    """The model is new by then and the figures are not; each can be read, and nothing else is said."""
+    folder, before = earlier_run
+    process = start(
+        *("--data", small_npz, "--output-dir", folder, "--epochs", 1, "--seed", 6),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    deadline = time.monotonic() + 100
+    while (folder / "mnist_cnn_model.h5").read_bytes() == before["mnist_cnn_model.h5"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    after = contents(folder)
+    assert process.returncode == 130 and "earlier" in errors and "new" in errors
+    assert after["mnist_cnn_model.h5"] != before["mnist_cnn_model.h5"]
+    assert after["sample_predictions.png"] == before["sample_predictions.png"]
+    keras.models.load_model(folder / "mnist_cnn_model.h5")
+
+
 @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals of POSIX")
 def test_a_terminal_gets_keras_progress_bar_and_no_chatter(small_npz, tmp_path):
     import pty
 
     main, side = pty.openpty()
-    process = subprocess.Popen([sys.executable, str(SCRIPT), "--data", str(small_npz), "--epochs", "2"], cwd=tmp_path,
-                               stdin=side, stdout=side, stderr=side)
+    process = subprocess.Popen(
+        [sys.executable, str(SCRIPT), "--data", str(small_npz), "--epochs", "2"],
+        cwd=tmp_path,
+        stdin=side,
+        stdout=side,
+        stderr=side,
+    )
     os.close(side)
     output = b""
     while True:
@@ -142,7 +187,9 @@ def test_a_terminal_gets_keras_progress_bar_and_no_chatter(small_npz, tmp_path):
 def test_figures_are_shown_where_they_can_be_and_only_there(small_npz, tmp_path, monkeypatch):
     shown = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(dlm.plt, "show", lambda: shown.append(sorted(path.name for path in tmp_path.iterdir())))
+    monkeypatch.setattr(
+        dlm.plt, "show", lambda: shown.append(sorted(path.name for path in tmp_path.iterdir()))
+    )
     arguments = ["--data", str(small_npz), "--epochs", "1", "--batch-size", "300"]
     for backend, more in ("agg", []), ("qtagg", ["--no-show"]), ("qtagg", []):
         monkeypatch.setattr(dlm.plt, "get_backend", lambda: backend)
@@ -152,9 +199,19 @@ def test_figures_are_shown_where_they_can_be_and_only_there(small_npz, tmp_path,
 
 def test_keras_settings_of_the_user_do_not_matter(run_script, small_npz, tmp_path):
     (tmp_path / "home").mkdir()
-    (tmp_path / "home" / "keras.json").write_text(json.dumps(
-        {"image_data_format": "channels_first", "backend": "jax", "floatx": "float64", "epsilon": 1e-7}))
-    result = run_script("--data", small_npz, "--epochs", 1, cwd=tmp_path, env={"KERAS_HOME": str(tmp_path / "home")})
+    (tmp_path / "home" / "keras.json").write_text(
+        json.dumps(
+            {
+                "image_data_format": "channels_first",
+                "backend": "jax",
+                "floatx": "float64",
+                "epsilon": 1e-7,
+            }
+        )
+    )
+    result = run_script(
+        "--data", small_npz, "--epochs", 1, cwd=tmp_path, env={"KERAS_HOME": str(tmp_path / "home")}
+    )
     assert (result.returncode, result.stderr) == (0, "")
     with h5py.File(tmp_path / "mnist_cnn_model.h5") as file:
         assert "channels_first" not in file.attrs["model_config"].decode()

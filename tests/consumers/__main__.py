@@ -8,6 +8,7 @@ Runs the main job, then for each consumer makes an environment (kept in --cache 
 compares the probabilities of the 10,000 test images, to 1e-5, and what ``evaluate`` says. Prints a line a consumer and a
 summary; the exit status is 1 if one failed. A consumer is skipped, and said to be, where its Python or program is missing.
 """
+
 import argparse
 import contextlib
 import functools
@@ -41,26 +42,86 @@ class Consumer(NamedTuple):
 
 
 CONSUMERS = [
-    Consumer("Keras 3 newest on TensorFlow", MODERN + ("3.13",), "tensorflow", "check_keras.py keras FOLDER fine-tune"),
-    Consumer("Keras 3 newest on JAX", MODERN + ("3.13",), "keras jax", "check_keras.py keras FOLDER fine-tune", "jax"),
-    Consumer("Keras 3 newest on PyTorch", MODERN + ("3.13",), "keras torch==2.13.0", "check_keras.py keras FOLDER fine-tune", "torch"),
-    Consumer("Keras 3.0.5", MODERN, "tensorflow==2.16.2 keras==3.0.5", "check_keras.py keras FOLDER"),
-    Consumer("Keras 3.6.0", MODERN, "tensorflow==2.18.1 keras==3.6.0", "check_keras.py keras FOLDER"),
-    Consumer("tf_keras newest", MODERN, "tensorflow tf_keras", "check_keras.py tf_keras FOLDER fine-tune"),
-    Consumer("TensorFlow 2.15", ("3.11", "3.10", "3.9"), "tensorflow==2.15.1", "check_keras.py tensorflow.keras FOLDER fine-tune"),
-    Consumer("TensorFlow 2.10", ("3.10", "3.9", "3.8"), "tensorflow==2.10.1 numpy<2", "check_keras.py tensorflow.keras FOLDER"),
-    Consumer("TensorFlow 2.4", ("3.8", "3.7", "3.6"), "tensorflow==2.4.4", "check_keras.py tensorflow.keras FOLDER"),
-    Consumer("TensorFlow 1.15", ("3.7", "3.6"), "tensorflow==1.15.5 protobuf<3.21", "check_keras.py tensorflow.keras FOLDER"),
-    Consumer("Keras 2.2.4 on TensorFlow 1.15", ("3.7", "3.6"), "tensorflow==1.15.5 keras==2.2.4 protobuf<3.21 h5py<3",
-             "check_keras.py keras FOLDER"),
+    Consumer(
+        "Keras 3 newest on TensorFlow",
+        MODERN + ("3.13",),
+        "tensorflow",
+        "check_keras.py keras FOLDER fine-tune",
+    ),
+    Consumer(
+        "Keras 3 newest on JAX",
+        MODERN + ("3.13",),
+        "keras jax",
+        "check_keras.py keras FOLDER fine-tune",
+        "jax",
+    ),
+    Consumer(
+        "Keras 3 newest on PyTorch",
+        MODERN + ("3.13",),
+        "keras torch==2.13.0",
+        "check_keras.py keras FOLDER fine-tune",
+        "torch",
+    ),
+    Consumer(
+        "Keras 3.0.5", MODERN, "tensorflow==2.16.2 keras==3.0.5", "check_keras.py keras FOLDER"
+    ),
+    Consumer(
+        "Keras 3.6.0", MODERN, "tensorflow==2.18.1 keras==3.6.0", "check_keras.py keras FOLDER"
+    ),
+    Consumer(
+        "tf_keras newest", MODERN, "tensorflow tf_keras", "check_keras.py tf_keras FOLDER fine-tune"
+    ),
+    Consumer(
+        "TensorFlow 2.15",
+        ("3.11", "3.10", "3.9"),
+        "tensorflow==2.15.1",
+        "check_keras.py tensorflow.keras FOLDER fine-tune",
+    ),
+    Consumer(
+        "TensorFlow 2.10",
+        ("3.10", "3.9", "3.8"),
+        "tensorflow==2.10.1 numpy<2",
+        "check_keras.py tensorflow.keras FOLDER",
+    ),
+    Consumer(
+        "TensorFlow 2.4",
+        ("3.8", "3.7", "3.6"),
+        "tensorflow==2.4.4",
+        "check_keras.py tensorflow.keras FOLDER",
+    ),
+    Consumer(
+        "TensorFlow 1.15",
+        ("3.7", "3.6"),
+        "tensorflow==1.15.5 protobuf<3.21",
+        "check_keras.py tensorflow.keras FOLDER",
+    ),
+    Consumer(
+        "Keras 2.2.4 on TensorFlow 1.15",
+        ("3.7", "3.6"),
+        "tensorflow==1.15.5 keras==2.2.4 protobuf<3.21 h5py<3",
+        "check_keras.py keras FOLDER",
+    ),
     Consumer("TensorFlow Lite converter", MODERN, "tensorflow", "check_litert.py FOLDER convert"),
     Consumer("LiteRT", MODERN, "ai-edge-litert", "check_litert.py FOLDER run"),
-    Consumer("ONNX Runtime (tf2onnx)", MODERN, "tensorflow tf2onnx onnxruntime", "check_onnx.py FOLDER"),
+    Consumer(
+        "ONNX Runtime (tf2onnx)", MODERN, "tensorflow tf2onnx onnxruntime", "check_onnx.py FOLDER"
+    ),
     Consumer("OpenVINO", MODERN, "tensorflow openvino", "check_openvino.py FOLDER"),
-    Consumer("SavedModel and .keras", MODERN + ("3.13",), "tensorflow", "check_savedmodel.py FOLDER"),
-    Consumer("Core ML (coremltools)", ("3.11", "3.10"), "tensorflow==2.15.1 coremltools==9.0", "check_coreml.py FOLDER"),
-    Consumer("TensorFlow.js converter", ("3.11", "3.10"), "tensorflowjs==" + TFJS + " ydf<0.13",
-             "-m tensorflowjs.converters.converter --input_format=keras FOLDER/mnist_cnn_model.h5 FOLDER/web"),
+    Consumer(
+        "SavedModel and .keras", MODERN + ("3.13",), "tensorflow", "check_savedmodel.py FOLDER"
+    ),
+    Consumer(
+        "Core ML (coremltools)",
+        ("3.11", "3.10"),
+        "tensorflow==2.15.1 coremltools==9.0",
+        "check_coreml.py FOLDER",
+    ),
+    Consumer(
+        "TensorFlow.js converter",
+        ("3.11", "3.10"),
+        "tensorflowjs==" + TFJS + " ydf<0.13",
+        "-m tensorflowjs.converters.converter --input_format=keras FOLDER/mnist_cnn_model.h5 FOLDER/web",
+    ),
 ]
 
 
@@ -73,7 +134,11 @@ def find_python(versions):
     root = Path(os.environ.get("PYENV_ROOT", os.path.expanduser("~/.pyenv")), "versions")
     for version in versions:
         own = sys.executable if version == own_version() else None
-        for candidate in [own, *root.glob(f"{version}.*/bin/python"), shutil.which(f"python{version}")]:
+        for candidate in [
+            own,
+            *root.glob(f"{version}.*/bin/python"),
+            shutil.which(f"python{version}"),
+        ]:
             check = "import sys, venv; print('%d.%d' % sys.version_info[:2])"
             if candidate and run([candidate, "-c", check], check=False).strip() == version:
                 return str(candidate), version
@@ -86,10 +151,18 @@ def own_version():
 
 def run(command, check=True, **kwargs):
     """Run a command and return what it printed; raise RuntimeError with its last lines if it fails."""
-    result = subprocess.run(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            universal_newlines=True, **kwargs)
+    result = subprocess.run(
+        list(map(str, command)),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        **kwargs,
+    )
     if check and result.returncode:
-        raise RuntimeError(" ".join((result.stderr or result.stdout).strip().splitlines()[-2:])[-300:])
+        raise RuntimeError(
+            " ".join((result.stderr or result.stdout).strip().splitlines()[-2:])[-300:]
+        )
     return result.stdout
 
 
@@ -113,7 +186,16 @@ def npm_folder(cache):
     folder = cache / f"tfjs-{TFJS}"
     if not (folder / "complete").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        run([shutil.which("npm"), "install", "--ignore-scripts", "--prefix", folder, f"@tensorflow/tfjs@{TFJS}"])
+        run(
+            [
+                shutil.which("npm"),
+                "install",
+                "--ignore-scripts",
+                "--prefix",
+                folder,
+                f"@tensorflow/tfjs@{TFJS}",
+            ]
+        )
         (folder / "complete").touch()
     return folder
 
@@ -125,11 +207,21 @@ def train(folder):
     deep_learning_model.save_h5 = lambda model, path: (trained.append(model), save_h5(model, path))
     deep_learning_model.main(["--output-dir", str(folder), "--no-show"])
     (x_train, y_train), (x_test, y_test) = deep_learning_model.load_mnist()
-    x_train, x_test = (images.numpy() for images in deep_learning_model.normalize(x_train[:6000], x_test))
+    x_train, x_test = (
+        images.numpy() for images in deep_learning_model.normalize(x_train[:6000], x_test)
+    )
     loss, accuracy = trained[0].evaluate(x_test, y_test, batch_size=100, verbose=0)
     probabilities = trained[0].predict(x_test, verbose=0)
-    np.savez(folder / "expected.npz", images=x_test, labels=y_test, probabilities=probabilities, loss=loss,
-             accuracy=accuracy, x_train=x_train, y_train=y_train[:6000])
+    np.savez(
+        folder / "expected.npz",
+        images=x_test,
+        labels=y_test,
+        probabilities=probabilities,
+        loss=loss,
+        accuracy=accuracy,
+        x_train=x_train,
+        y_train=y_train[:6000],
+    )
     x_test[:1000].tofile(folder / "images.bin")
     probabilities[:1000].tofile(folder / "probabilities.bin")
 
@@ -142,9 +234,18 @@ def clean_environment():
 def check_consumer(consumer, folder, cache, discard):
     python = environment(consumer.pythons, consumer.requirements, cache)
     command = consumer.command.replace("FOLDER", str(folder)).split()
-    variables = {**clean_environment(), "KERAS_BACKEND": consumer.backend, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+    variables = {
+        **clean_environment(),
+        "KERAS_BACKEND": consumer.backend,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "CUDA_VISIBLE_DEVICES": "-1",
+    }
     lines = run([python, *command], cwd=HERE, env=variables).strip().splitlines()
-    if discard and consumer == [other for other in CONSUMERS if other.requirements == consumer.requirements][-1]:
+    if (
+        discard
+        and consumer
+        == [other for other in CONSUMERS if other.requirements == consumer.requirements][-1]
+    ):
         shutil.rmtree(python.parent.parent)
     return "converted" if "converter" in consumer.command else lines[-1]
 
@@ -153,12 +254,17 @@ def check_node(folder, cache):
     if not (folder / "web").exists():
         raise Missing("the converted model isn't there")
     modules = npm_folder(cache) / "node_modules"
-    return run(["node", HERE / "check_tfjs.js", folder], env={**os.environ, "NODE_PATH": str(modules)}).strip().splitlines()[-1]
+    return (
+        run(["node", HERE / "check_tfjs.js", folder], env={**os.environ, "NODE_PATH": str(modules)})
+        .strip()
+        .splitlines()[-1]
+    )
 
 
 @contextlib.contextmanager
 def served(folder, results):
     """Serve ``folder`` on a local port, which is given; what a page posts there goes to the queue ``results``."""
+
     class Handler(http.server.SimpleHTTPRequestHandler):
         def do_POST(self):
             results.put(self.rfile.read(int(self.headers["Content-Length"])).decode())
@@ -168,14 +274,18 @@ def served(folder, results):
         def log_message(self, *_):
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder))) as server:
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Handler, directory=str(folder))
+    ) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_port
         server.shutdown()
 
 
 def check_browser(folder, cache):
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    browser = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
     if not browser:
         raise Missing("no Chromium")
     if not (folder / "web").exists():
@@ -185,10 +295,24 @@ def check_browser(folder, cache):
     results = queue.Queue()
     with served(folder, results) as port:
         page = subprocess.Popen(
-            [browser, "--headless", "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
-             "--disable-component-update", "--disable-sync", "--enable-unsafe-swiftshader", "--remote-debugging-port=0",
-             f"--user-data-dir={folder / 'browser'}", f"http://127.0.0.1:{port}/browser.html"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            [
+                browser,
+                "--headless",
+                "--no-sandbox",
+                "--disable-quic",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                "--enable-unsafe-swiftshader",
+                "--remote-debugging-port=0",
+                f"--user-data-dir={folder / 'browser'}",
+                f"http://127.0.0.1:{port}/browser.html",
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         try:
             result = results.get(timeout=180)
         except queue.Empty:
@@ -204,18 +328,36 @@ def check_browser(folder, cache):
 def main():
     extra = {"TensorFlow.js in Node": check_node, "TensorFlow.js in Chromium": check_browser}
     parser = argparse.ArgumentParser(prog="tests/consumers", description=__doc__.split("\n\n")[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help="parts of consumers' names; by default all are checked")
-    parser.add_argument("--own", action="store_true", help="leave out what needs another version of Python")
-    parser.add_argument("--cache", type=Path, default=Path(os.path.expanduser("~/.cache/mnist-consumers")),
-                        help="where environments and the trained model are kept (default: %(default)s)")
-    parser.add_argument("--discard", action="store_true", help="delete each environment after its last use: 5 GB instead of 30")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="parts of consumers' names; by default all are checked",
+    )
+    parser.add_argument(
+        "--own", action="store_true", help="leave out what needs another version of Python"
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=Path(os.path.expanduser("~/.cache/mnist-consumers")),
+        help="where environments and the trained model are kept (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--discard",
+        action="store_true",
+        help="delete each environment after its last use: 5 GB instead of 30",
+    )
     options = parser.parse_args()
     folder = options.cache / "model"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     train(folder)
 
-    checks = {consumer.name: functools.partial(check_consumer, consumer, discard=options.discard) for consumer in CONSUMERS}
+    checks = {
+        consumer.name: functools.partial(check_consumer, consumer, discard=options.discard)
+        for consumer in CONSUMERS
+    }
     checks.update(extra)
     needs_other = {c.name for c in CONSUMERS if own_version() not in c.pythons}
     counts = {"passed": 0, "failed": 0, "skipped": 0}

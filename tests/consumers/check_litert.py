@@ -1,7 +1,8 @@
 """Convert the saved model to TensorFlow Lite and run it, with TensorFlow's interpreter or with LiteRT's.
 
-    python check_litert.py FOLDER convert|run
+python check_litert.py FOLDER convert|run
 """
+
 import os
 import sys
 
@@ -21,7 +22,10 @@ else:
 
 expected = np.load(os.path.join(folder, "expected.npz"))
 interpreter = Interpreter(model_path=path)
-source, target = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+source, target = (
+    interpreter.get_input_details()[0]["index"],
+    interpreter.get_output_details()[0]["index"],
+)
 interpreter.resize_tensor_input(source, [len(expected["images"]), 28, 28, 1])
 interpreter.allocate_tensors()
 interpreter.set_tensor(source, expected["images"])

@@ -1,7 +1,8 @@
 """Export the saved model for TensorFlow Serving, and save it as .keras; open both again and compare.
 
-    python check_savedmodel.py FOLDER
+python check_savedmodel.py FOLDER
 """
+
 import os
 import sys
 
