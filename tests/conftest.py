@@ -13,6 +13,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "deep_learning_model.py"
+# What a Python of its own begins with to have the script as the module ``d``.
+IMPORT = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import deep_learning_model as d\n"
 FILES = [
     "confusion_matrix.png",
     "metrics.json",

@@ -1,9 +1,10 @@
-"""The long tests of faults: prints how many cases of each kind were tried, all of which the script survived.
+"""The long tests of faults: prints how many faults of each kind the script survived.
 
     .venv/bin/pip install -r requirements.txt -r tests/requirements.txt
     .venv/bin/python tests/faults.py
 
-It stops with an error at the first case that goes wrong. Takes some minutes. Writes nothing but in a temporary folder.
+It stops with an error at the first case that goes wrong. Takes some minutes. Writes nothing but in
+a temporary folder.
 """
 
 import argparse
@@ -22,7 +23,10 @@ from conftest import FILES, FINISHED, contents, run
 
 
 def kills(folder, data):
-    """Kill runs at 23 moments; after each the old model is as it was or the new one whole, and the next good run tidies up."""
+    """Kill runs at 23 moments, after each of which the files are whole; return how many.
+
+    The old model is as it was or the new one is complete, and the next good run tidies up.
+    """
     finished = folder / "finished"
     started = time.monotonic()
     assert run("--data", data, "--epochs", 30, "--output-dir", finished).returncode == 0
@@ -66,22 +70,15 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data = conftest.save_small(dlm.load_keras_data_set("mnist"), folder / "mnist.npz")
-        report(
-            "killed at a moment of its run",
-            kills(folder, data),
-            "older files intact, none half-written, what they left goes after a day",
-        )
+        survival = "older files intact, none half-written, what they left goes after a day"
+        report("killed at a moment of its run", kills(folder, data), survival)
         for kind in [*fuzzing.KINDS, "command line"]:
             (folder / kind).mkdir()
             tried, refused = fuzzing.fuzz(kind, options.cases, folder / kind, run, 5)
-            report(
-                f"made-up input: {kind}",
-                tried,
-                f"{refused:,} refused in one line, the others read rightly",
-            )
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
-            1e9 if sys.platform == "darwin" else 1e6
-        )
+            result = f"{refused:,} refused in one line, the others read rightly"
+            report(f"made-up input: {kind}", tried, result)
+        units = 1e9 if sys.platform == "darwin" else 1e6  # of ru_maxrss, in a gigabyte
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / units
         assert peak < 4, f"{peak:.1f} GB"
         print(f"All of the made-up input took at most {peak:.1f} GB of memory.")
     print("\n| fault | tried | outcome |\n| --- | ---: | --- |\n" + "\n".join(rows))

@@ -1,11 +1,10 @@
-"""Wrong input, made up by Hypothesis: whatever comes, it is refused in one clear line or read rightly.
+"""Wrong input, made up by Hypothesis: each is refused in one clear line or read rightly.
 
-``fuzz(kind, cases, folder)`` tries that many cases of one kind in this process and returns how many were refused. The quick
-tests and ``tests/faults.py`` share it.
+``fuzz(kind, cases, folder)`` tries that many cases of one kind in this process and returns how many
+were refused. The quick tests and ``tests/faults.py`` share it.
 """
 
 import contextlib
-import functools
 import gzip
 import io
 import os
@@ -37,7 +36,7 @@ def outcome(call):
 
 
 def parse(words):
-    """Return the options for ``words``, or None if they are refused: with status 2, in a sentence."""
+    """Return the options for ``words``, or None if a sentence refuses them with status 2."""
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
@@ -53,12 +52,8 @@ def assert_learnable(data):
     """Assert what the script promises of data that it accepts."""
     (x_train, y_train), (x_test, y_test), names = data
     for x, y in (x_train, y_train), (x_test, y_test):
-        assert (
-            len(x) == len(y) > 0
-            and x.ndim in (3, 4)
-            and min(x.shape[1:3]) >= 10
-            and x.shape[1:] == x_train.shape[1:]
-        )
+        assert len(x) == len(y) > 0 and x.ndim in (3, 4)
+        assert min(x.shape[1:3]) >= 10 and x.shape[1:] == x_train.shape[1:]
         assert y.dtype.kind in "ui" and 0 <= y.min() and y.max() < len(names) <= 1000
     for x in x_train, x_test:
         images = dlm.normalize(x).numpy()
@@ -73,7 +68,7 @@ def assert_same(data, pairs):
         np.testing.assert_array_equal(y, expected_y)
 
 
-# ------------------------------------------------------------------------------ good data, and how to spoil them
+# --- Good data, and how to spoil them. ---
 
 
 def good_pairs(draw):
@@ -95,7 +90,7 @@ def pairs_of_three():
 
 
 def spoil(draw, content):
-    """Return the bytes ``content`` cut, with bytes changed, put in or taken out, or something else altogether."""
+    """Return the bytes ``content`` cut, changed, with more or fewer, or something else instead."""
     how = draw(st.sampled_from(["cut", "change", "insert", "remove", "repeat", "other", "empty"]))
     place = draw(st.integers(0, max(len(content) - 1, 0)))
     some = draw(st.binary(min_size=1, max_size=20))
@@ -126,9 +121,8 @@ ARRAYS += [(array, "") for array in WRONG]
 
 
 def npz_case(draw, folder):
-    how = draw(
-        st.sampled_from(["good", "array", "missing", "pickle", "bytes", "header", "outside"])
-    )
+    hows = ["good", "array", "missing", "pickle", "bytes", "header", "outside"]
+    how = draw(st.sampled_from(hows))
     pairs = good_pairs(draw) if how == "good" else pairs_of_three()
     (x_train, y_train), (x_test, y_test) = pairs
     arrays = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
@@ -148,7 +142,8 @@ def npz_case(draw, folder):
         path.write_bytes(spoil(draw, path.read_bytes()))
     elif how in ("header", "outside"):
         shapes = ["(10000000000, 28, 28)", "(-3, 28, 28)", "(3, 28)", "(", "(3, 28, 28), 'x': ''"]
-        header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {draw(st.sampled_from(shapes))}, }}"
+        shape = draw(st.sampled_from(shapes))
+        header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}"
         damaged = b"\x93NUMPY\x01\x00v\x00" + header.ljust(117).encode() + b"\n" + bytes(3 * 784)
         with zipfile.ZipFile(path, "w") as archive:
             for key, array in arrays.items():
@@ -180,29 +175,15 @@ def csv_case(draw, folder):
         )
         lines[row] = ",".join(cells)
     elif how == "row":
-        lines[row] = draw(
-            st.sampled_from(
-                [
-                    lines[row] + ",0",
-                    lines[row].rpartition(",")[0],
-                    "0",
-                    ",",
-                    "\0",
-                    "0," * 10**6,
-                    "5" * 10**7,
-                ]
-            )
-        )
+        one_more, one_less = lines[row] + ",0", lines[row].rpartition(",")[0]
+        odd = [one_more, one_less, "0", ",", "\0", "0," * 10**6, "5" * 10**7]
+        lines[row] = draw(st.sampled_from(odd))
     words = []
-    packed, header, end = (
-        draw(st.booleans()),
-        draw(st.booleans()),
-        draw(st.sampled_from(["\n", "\r\n"])),
-    )
+    packed, header = draw(st.booleans()), draw(st.booleans())
+    end = draw(st.sampled_from(["\n", "\r\n"]))
     for name, lines_ in zip(("train", "test"), texts):
-        content = end.join([*(["label,pixels"] if header else []), *lines_, ""]).encode(
-            "utf-8", "surrogatepass"
-        )
+        text = end.join([*(["label,pixels"] if header else []), *lines_, ""])
+        content = text.encode("utf-8", "surrogatepass")
         path = folder / (f"{name}.csv.gz" if packed else f"{name}.csv")
         path.write_bytes(gzip.compress(content) if packed else content)
         words.append(str(path))
@@ -214,14 +195,9 @@ def csv_case(draw, folder):
 
 def idx_case(draw, folder):
     pairs = good_pairs(draw)
-    packed, how = (
-        draw(st.booleans()),
-        draw(
-            st.sampled_from(
-                ["good", "bytes", "bytes", "packed bytes", "missing", "header", "folder"]
-            )
-        ),
-    )
+    packed = draw(st.booleans())
+    hows = ["good", "bytes", "bytes", "packed bytes", "missing", "header", "folder"]
+    how = draw(st.sampled_from(hows))
     paths = []
     for name, array in zip(dlm.MNIST_FILES, [array for pair in pairs for array in pair]):
         paths.append((folder / (f"{name}.gz" if packed else name), idx(array)))
@@ -241,27 +217,27 @@ def idx_case(draw, folder):
     return [str(folder)], expected
 
 
-def pictures_case(draw, folder):
-    names = draw(
-        st.lists(
-            st.sampled_from(["0", "1", "cat", "größe", "a b"]), min_size=1, max_size=3, unique=True
-        )
-    )
-    paths, expected = [], []
+def good_pictures(draw, folder):
+    """Write pictures of one to three classes; return their paths, and the pairs they stand for."""
+    names = st.sampled_from(["0", "1", "cat", "größe", "a b"])
+    names = draw(st.lists(names, min_size=1, max_size=3, unique=True))
+    paths, pairs = [], []
     for split in "train", "test":
         images, labels = [], []
         for label, name in enumerate(sorted(names)):
             (folder / split / name).mkdir(parents=True)
             for i in range(draw(st.integers(1, 2))):
-                images.append(
-                    np.random.default_rng(draw(st.integers(0, 2**32)))
-                    .integers(0, 256, (28, 28))
-                    .astype("uint8")
-                )
+                rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+                images.append(rng.integers(0, 256, (28, 28)).astype("uint8"))
                 labels.append(label)
                 paths.append(folder / split / name / f"{i}.png")
                 Image.fromarray(images[-1]).save(paths[-1])
-        expected.append((np.array(images), np.array(labels)))
+        pairs.append((np.array(images), np.array(labels)))
+    return paths, pairs
+
+
+def pictures_case(draw, folder):
+    paths, expected = good_pictures(draw, folder)
     how = draw(st.sampled_from(["good", "bytes", "missing", "folder", "class", "mode", "text"]))
     path = draw(st.sampled_from(paths))
     outcome_ = expected if how == "good" else REFUSED
@@ -287,40 +263,13 @@ def pictures_case(draw, folder):
     return [str(folder)], outcome_
 
 
-WORDS = st.one_of(
-    st.sampled_from(
-        [
-            "--epochs",
-            "--batch-size",
-            "--learning-rate",
-            "--seed",
-            "--validation-split",
-            "--no-augmentation",
-            "--data",
-            "--architecture",
-            "--format",
-            "--no-show",
-            "--output-dir",
-            "--",
-            "-",
-            "--no",
-            "--epochs=3",
-            "--seed=-1",
-            "mnist",
-            "cnn",
-            "dnn",
-            "keras",
-            "0",
-            "1",
-            "-1",
-            "0.5",
-            "1e400",
-            "nan",
-            "1_0",
-            "٣",
-            "0x10",
-        ]
-    ),
+WORDS = """
+--epochs --batch-size --learning-rate --seed --validation-split --no-augmentation --data
+--architecture --format --no-show --output-dir -- - --no --epochs=3 --seed=-1
+mnist cnn dnn keras 0 1 -1 0.5 1e400 nan 1_0 ٣ 0x10
+""".split()
+ANY_WORD = st.one_of(
+    st.sampled_from(WORDS),
     st.integers().map(str),
     st.floats().map(str),
     st.text(max_size=8).filter(lambda text: "/" not in text and "\\" not in text),
@@ -328,31 +277,29 @@ WORDS = st.one_of(
 
 
 def command_case(draw):
-    words = draw(st.lists(WORDS, max_size=6))
-    return [
-        word for word in words if not word.startswith("-h") and "--help".find(word) != 0 or not word
-    ]
+    def asks_for_help(word):
+        return word.startswith("-h") or word != "" and "--help".startswith(word)
+
+    return [word for word in draw(st.lists(ANY_WORD, max_size=6)) if not asks_for_help(word)]
 
 
 def assert_valid(options):
-    assert (
-        1 <= options.epochs <= 10**6
-        and 1 <= options.batch_size <= 10**6
-        and 0 < options.learning_rate <= 1000
-    )
+    assert 1 <= options.epochs <= 10**6 and 1 <= options.batch_size <= 10**6
+    assert 0 < options.learning_rate <= 1000
     assert 0 <= options.seed < 2**32 and 0 <= options.validation_split <= 0.9
     assert options.architecture in dlm.ARCHITECTURES and options.format in ("h5", "keras")
 
 
-# ------------------------------------------------------------------------------ the runner
+# --- The runner. ---
 
 KINDS = {"npz": npz_case, "csv": csv_case, "idx": idx_case, "pictures": pictures_case}
 
 
 def fuzz(kind, cases, folder, command=None, samples=0):
-    """Try ``cases`` cases of ``kind``, a key of KINDS or "command line", below ``folder``; return how many were tried and refused.
+    """Try ``cases`` cases of ``kind`` below ``folder``; return how many were tried and refused.
 
-    The first ``samples`` refused sources go through ``command`` too, a function that runs the script with arguments.
+    ``kind`` is a key of KINDS or "command line". The first ``samples`` refused sources go through
+    ``command`` too, a function that runs the script with arguments.
     """
     refused = tried = 0
     before = os.getcwd()
@@ -387,10 +334,8 @@ def fuzz(kind, cases, folder, command=None, samples=0):
                 refused += result is None
                 if result is None and refused <= samples:
                     process = command("--data", *words, "--output-dir", place)
-                    assert process.returncode == 2 and process.stderr.count("\n") == 1, (
-                        words,
-                        process.stderr,
-                    )
+                    said = process.stderr
+                    assert process.returncode == 2 and said.count("\n") == 1, (words, said)
                 if result is not None:
                     assert_learnable(result)
                 if expected == REFUSED:
@@ -398,9 +343,8 @@ def fuzz(kind, cases, folder, command=None, samples=0):
                 elif expected is not None:
                     assert result is not None, words
                     assert_same(result, expected)
-                assert sorted((place / "input").rglob("*")) == files and os.listdir(place) == [
-                    "input"
-                ]
+                assert sorted((place / "input").rglob("*")) == files
+                assert os.listdir(place) == ["input"]
             assert time.monotonic() - started < SECONDS
         finally:
             os.chdir(before)

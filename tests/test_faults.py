@@ -1,4 +1,7 @@
-"""Faults from outside: kills, full disks, odd environments, wrong input. The quick part; ``tests/faults.py`` is the long one."""
+"""Faults from outside, in short: kills, full disks, odd environments, wrong input.
+
+``tests/faults.py`` is the long part.
+"""
 
 import json
 import os
@@ -18,10 +21,10 @@ from fuzzing import KINDS, fuzz
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX")
 
 
-# ------------------------------------------------------------------------------ a kill at any moment
+# --- A kill at any moment. ---
 
-# Runs the script's main, and kills its own process at the given moment: the n-th time that a file is opened or renamed in
-# the output folder, or in the midst of the model's weights.
+# Runs the script's main, and kills its own process at the given moment: the n-th time that a file
+# is opened or renamed in the output folder, or in the midst of the model's weights.
 SUICIDE = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])
@@ -49,40 +52,16 @@ d.main(sys.argv[3:])
 
 def kill_at_step(moment, data, folder):
     """Run until the ``moment``-th step of writing and die there; return whether it died."""
-    arguments = [
-        sys.executable,
-        "-c",
-        SUICIDE,
-        str(ROOT),
-        str(moment),
-        "--data",
-        str(data),
-        "--output-dir",
-        str(folder),
-        "--epochs",
-        "1",
-        "--no-show",
-    ]
-    return subprocess.run(arguments, capture_output=True, timeout=120).returncode == -signal.SIGKILL
+    command = [sys.executable, "-c", SUICIDE, str(ROOT), str(moment)]
+    command += ["--data", str(data), "--output-dir", str(folder), "--epochs", "1", "--no-show"]
+    return subprocess.run(command, capture_output=True, timeout=120).returncode == -signal.SIGKILL
 
 
 def kill_after(seconds, data, folder):
     """Run for ``seconds`` and die; return whether it died."""
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            str(SCRIPT),
-            "--data",
-            str(data),
-            "--output-dir",
-            str(folder),
-            "--epochs",
-            "30",
-            "--no-show",
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    command = [sys.executable, str(SCRIPT), "--data", str(data), "--output-dir", str(folder)]
+    command += ["--epochs", "30", "--no-show"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     time.sleep(seconds)
     process.kill()
     return process.wait() == -signal.SIGKILL
@@ -128,13 +107,12 @@ def test_a_kill_while_writing_leaves_only_whole_files(
         assert (folder / "mnist_cnn_model.h5").read_bytes() == old_model
         (leftover,) = folder.glob(f"{dlm.UNFINISHED}*")
         os.utime(leftover, (1000, 1000))
-        assert (
-            run_script("--data", small_npz, "--epochs", 1, "--output-dir", folder).returncode == 0
-        )
+        result = run_script("--data", small_npz, "--epochs", 1, "--output-dir", folder)
+        assert result.returncode == 0
         assert sorted(path.name for path in folder.iterdir()) == FILES
 
 
-# ------------------------------------------------------------------------------ disks and folders
+# --- Disks and folders. ---
 
 
 def test_a_full_disk_is_reported_in_one_line_and_leaves_everything_old(
@@ -142,20 +120,14 @@ def test_a_full_disk_is_reported_in_one_line_and_leaves_everything_old(
 ):
     folder = copy(finished, tmp_path)
     before = contents(folder)
-    result = run_script(
-        "--data",
-        small_npz,
-        "--epochs",
-        1,
-        "--output-dir",
-        folder,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)),
-    )
-    assert (
-        result.returncode == 2
-        and result.stderr.count("\n") == 1
-        and "mnist_cnn_model.h5" in result.stderr
-    )
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+
+    arguments = ["--data", small_npz, "--epochs", 1, "--output-dir", folder]
+    result = run_script(*arguments, preexec_fn=limit)
+    assert result.returncode == 2 and result.stderr.count("\n") == 1
+    assert "mnist_cnn_model.h5" in result.stderr
     assert contents(folder) == before
 
 
@@ -177,7 +149,7 @@ def test_an_output_folder_that_vanishes_is_reported_in_one_line(small_npz, tmp_p
     assert folder.read_text() == "a file" and list(elsewhere.iterdir()) == []
 
 
-# ------------------------------------------------------------------------------ environments
+# --- Environments. ---
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and processor affinity")
@@ -188,36 +160,15 @@ def test_one_core_2_gb_no_home_locale_c_strict_warnings_and_a_current_folder_tha
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
         resource.setrlimit(resource.RLIMIT_DATA, (2 * 10**9, 2 * 10**9))
 
-    bare = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in ("KERAS_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")
-    }
+    env = {**os.environ, "HOME": "/proc/none", "LC_ALL": "C"}
+    env |= {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    for name in "KERAS_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME":
+        env.pop(name, None)
     folder = tmp_path / "größe und so"
+    command = [sys.executable, "-W", "error:::__main__", str(SCRIPT), "--epochs", "2"]
+    command += ["--data", str(small_npz), "--output-dir", str(folder)]
     result = subprocess.run(
-        [
-            sys.executable,
-            "-W",
-            "error:::__main__",
-            str(SCRIPT),
-            "--data",
-            str(small_npz),
-            "--output-dir",
-            str(folder),
-            "--epochs",
-            "2",
-        ],
-        cwd="/proc/self",
-        env={
-            **bare,
-            "HOME": "/proc/none",
-            "LC_ALL": "C",
-            "PYTHONUTF8": "0",
-            "PYTHONCOERCECLOCALE": "0",
-        },
-        capture_output=True,
-        timeout=150,
-        preexec_fn=limit,
+        command, cwd="/proc/self", env=env, capture_output=True, timeout=150, preexec_fn=limit
     )
     assert result.returncode == 0, result.stderr
     assert b"Traceback" not in result.stderr
@@ -240,23 +191,10 @@ def test_a_reader_that_goes_away_ends_the_run_without_a_word(finished, small_npz
 
 
 def test_two_runs_at_once_in_one_folder_both_succeed(small_npz, tmp_path):
-    runs = [
-        subprocess.Popen(
-            [
-                sys.executable,
-                str(SCRIPT),
-                "--data",
-                str(small_npz),
-                "--output-dir",
-                str(tmp_path),
-                "--epochs",
-                "1",
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
-        for _ in range(2)
-    ]
+    command = [sys.executable, str(SCRIPT), "--data", str(small_npz), "--output-dir", str(tmp_path)]
+    command += ["--epochs", "1"]
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    runs = [subprocess.Popen(command, **pipes) for _ in range(2)]
     assert [(run.communicate(timeout=150)[1], run.returncode) for run in runs] == [(b"", 0)] * 2
     assert sorted(path.name for path in tmp_path.iterdir()) == FILES
     assert_whole(tmp_path)
@@ -266,15 +204,12 @@ def test_a_diverging_training_leaves_the_old_model(finished, small_npz, tmp_path
     folder = copy(finished, tmp_path)
     before = contents(folder)
     result = run_script("--data", small_npz, "--learning-rate", 100, "--output-dir", folder)
-    assert (
-        result.returncode == 2
-        and result.stderr.count("\n") == 1
-        and "--learning-rate" in result.stderr
-    )
+    assert result.returncode == 2 and result.stderr.count("\n") == 1
+    assert "--learning-rate" in result.stderr
     assert contents(folder) == before
 
 
-# ------------------------------------------------------------------------------ wrong input
+# --- Wrong input. ---
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "command line"])

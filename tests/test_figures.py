@@ -39,18 +39,11 @@ def test_confusion_matrix_counts_and_colours_only_mistakes():
     figure = dlm.plot_confusion_matrix(labels, np.eye(10)[predicted], DIGITS)
     ax = figure.axes[0]
     texts = {text.get_position()[::-1]: text.get_text() for text in ax.texts}
-    assert {place: text for place, text in texts.items() if text} == {
-        (0, 0): "900",
-        (4, 9): "2",
-        (9, 4): "1",
-    }
+    counts = {place: text for place, text in texts.items() if text}
+    assert counts == {(0, 0): "900", (4, 9): "2", (9, 4): "1"}
     colours = ax.images[0].get_array()
-    assert (
-        colours[0, 0] == 0
-        and colours[4, 9] == 2
-        and colours[9, 4] == 1
-        and ax.images[0].get_clim() == (0, 2)
-    )
+    assert colours[0, 0] == 0 and colours[4, 9] == 2 and colours[9, 4] == 1
+    assert ax.images[0].get_clim() == (0, 2)
     assert "3 mistakes in 903" in ax.get_title()
 
 
@@ -75,9 +68,8 @@ def test_samples_show_right_answers_then_the_worst_mistakes_first():
     probabilities[1, [7, 2]] = 0.6, 0.4  # wrong
     probabilities[2, [5, 3]] = 0.95, 0.05  # worse
     probabilities[3, 4] = 1  # right
-    images = (
-        np.arange(4, dtype="float32")[:, None, None, None] / 4 * np.ones((1, 28, 28, 1), "float32")
-    )
+    brightness = np.arange(4, dtype="float32") / 4
+    images = brightness[:, None, None, None] * np.ones((1, 28, 28, 1), "float32")
     figure = dlm.plot_samples(images, labels, probabilities, DIGITS)
     assert cells(figure) == [
         ("1 (80%)\ntrue: 1", "black", 0.0),
@@ -102,23 +94,19 @@ def test_class_names_stand_in_the_figures_and_a_validation_curve_is_called_so():
     assert [label.get_text() for label in matrix.get_xticklabels()] == names
     assert [label.get_text() for label in matrix.get_yticklabels()] == names
     probabilities = np.array([[0.9, 0.1], [0.7, 0.3]])
-    samples = dlm.plot_samples(
-        np.zeros((2, 12, 14, 3), "float32"), np.array([0, 1]), probabilities, names
-    )
+    images, labels = np.zeros((2, 12, 14, 3), "float32"), np.array([0, 1])
+    samples = dlm.plot_samples(images, labels, probabilities, names)
     assert [ax.get_title() for ax in samples.axes if ax.images] == [
         "ankle boot (90%)\ntrue: ankle boot",
         "wrong: ankle boot (70%)\ntrue: größe",
     ]
     curves = dlm.plot_training_curves(HISTORY, "validation").axes[0]
-    assert (
-        curves.get_title() == "Validation accuracy 0.9800"
-        and "validation" in curves.get_lines()[1].get_label()
-    )
+    assert curves.get_title() == "Validation accuracy 0.9800"
+    assert "validation" in curves.get_lines()[1].get_label()
 
 
 def test_a_hundred_classes_are_drawn_without_unreadable_numbers():
     labels = np.arange(100)
-    ax = dlm.plot_confusion_matrix(
-        labels, np.eye(100)[::-1], [f"class {label}" for label in labels]
-    ).axes[0]
+    names = [f"class {label}" for label in labels]
+    ax = dlm.plot_confusion_matrix(labels, np.eye(100)[::-1], names).axes[0]
     assert not ax.texts and "100 mistakes" in ax.get_title()

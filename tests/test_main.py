@@ -39,19 +39,16 @@ def test_a_run_succeeds_quietly_and_says_what_it_wrote_where(run):
 def test_metrics_agree_with_the_saved_model(run, small_npz):
     result, folder = run
     metrics = json.loads((folder / "metrics.json").read_text())
+    model = keras.models.load_model(folder / "mnist_cnn_model.h5")
     with np.load(small_npz) as data:
-        loss, accuracy = keras.models.load_model(folder / "mnist_cnn_model.h5").evaluate(
-            dlm.normalize(data["x_test"]), data["y_test"], verbose=0
-        )
-    assert metrics["test_accuracy"] == pytest.approx(accuracy) and metrics[
-        "test_loss"
-    ] == pytest.approx(loss, rel=1e-4)
+        x, y = dlm.normalize(data["x_test"]), data["y_test"]
+    loss, accuracy = model.evaluate(x, y, verbose=0)
+    assert metrics["test_accuracy"] == pytest.approx(accuracy)
+    assert metrics["test_loss"] == pytest.approx(loss, rel=1e-4)
     assert accuracy > 0.8 and f"Test accuracy {accuracy:.2%}" in result.stdout
-    assert (
-        metrics["epochs"]["val_accuracy"][-1] == pytest.approx(accuracy)
-        and len(metrics["epochs"]["loss"]) == 5
-    )
-    assert metrics["seed"] == 5 and metrics["options"]["batch_size"] == 32
+    assert metrics["epochs"]["val_accuracy"][-1] == pytest.approx(accuracy)
+    assert len(metrics["epochs"]["loss"]) == 5
+    assert metrics["options"]["seed"] == 5 and metrics["options"]["batch_size"] == 32
     assert set(metrics["versions"]) == {"python", "tensorflow", "keras", "numpy"}
     assert metrics["versions"]["keras"] == keras.__version__
     assert 0 < metrics["training_seconds"] < 150
@@ -62,20 +59,15 @@ def test_figures_are_pictures_of_a_useful_size(run):
         if name.endswith(".png"):
             content = (run[1] / name).read_bytes()
             width, height = struct.unpack(">II", content[16:24])
-            assert (
-                content[:8] == b"\x89PNG\r\n\x1a\n"
-                and width >= 1000
-                and height >= 600
-                and len(content) > 20_000
-            )
+            assert content[:8] == b"\x89PNG\r\n\x1a\n" and len(content) > 20_000
+            assert width >= 1000 and height >= 600
 
 
 def test_the_same_seed_gives_the_same_file_byte_for_byte(run, run_script, small_npz, tmp_path):
     again = run_script("--data", small_npz, "--seed", 5, "--no-show", cwd=tmp_path)
     assert again.returncode == 0
-    assert (tmp_path / "mnist_cnn_model.h5").read_bytes() == (
-        run[1] / "mnist_cnn_model.h5"
-    ).read_bytes()
+    first, second = (folder / "mnist_cnn_model.h5" for folder in (run[1], tmp_path))
+    assert first.read_bytes() == second.read_bytes()
 
 
 def start_long(small_npz, folder, **kwargs):
@@ -122,15 +114,15 @@ def test_what_killed_runs_left_goes_after_a_day_and_everything_else_stays(
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(expected)
 
 
+def hear_ctrl_c():
+    """Undo that a shell makes its background jobs deaf to Ctrl-C, which their children inherit."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_ctrl_c_ends_with_one_line_and_status_130(earlier_run, small_npz):
     folder, before = earlier_run
-    # A shell makes its background jobs deaf to Ctrl-C, and their children inherit that.
-    process = start_long(
-        small_npz,
-        folder,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
+    process = start_long(small_npz, folder, preexec_fn=hear_ctrl_c)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
@@ -140,12 +132,10 @@ def test_ctrl_c_ends_with_one_line_and_status_130(earlier_run, small_npz):
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_ctrl_c_amid_the_writing_says_what_is_so(earlier_run, small_npz):
-    """The model is new by then and the figures are not; each can be read, and nothing else is said."""
+    """The model is new by then and the figures are not; each can be read, and no more is said."""
     folder, before = earlier_run
-    process = start(
-        *("--data", small_npz, "--output-dir", folder, "--epochs", 1, "--seed", 6),
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
+    arguments = ["--data", small_npz, "--output-dir", folder, "--epochs", 1, "--seed", 6]
+    process = start(*arguments, preexec_fn=hear_ctrl_c)
     deadline = time.monotonic() + 100
     while (folder / "mnist_cnn_model.h5").read_bytes() == before["mnist_cnn_model.h5"]:
         assert time.monotonic() < deadline
@@ -187,31 +177,26 @@ def test_a_terminal_gets_keras_progress_bar_and_no_chatter(small_npz, tmp_path):
 def test_figures_are_shown_where_they_can_be_and_only_there(small_npz, tmp_path, monkeypatch):
     shown = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        dlm.plt, "show", lambda: shown.append(sorted(path.name for path in tmp_path.iterdir()))
-    )
+
+    def show():
+        shown.append(sorted(path.name for path in tmp_path.iterdir()))
+
+    monkeypatch.setattr(dlm.plt, "show", show)
     arguments = ["--data", str(small_npz), "--epochs", "1", "--batch-size", "300"]
     for backend, more in ("agg", []), ("qtagg", ["--no-show"]), ("qtagg", []):
-        monkeypatch.setattr(dlm.plt, "get_backend", lambda: backend)
+        monkeypatch.setattr(dlm.plt, "get_backend", lambda backend=backend: backend)
         dlm.main([*arguments, *more])
     assert shown == [FILES]  # once, and after everything was saved
 
 
 def test_keras_settings_of_the_user_do_not_matter(run_script, small_npz, tmp_path):
-    (tmp_path / "home").mkdir()
-    (tmp_path / "home" / "keras.json").write_text(
-        json.dumps(
-            {
-                "image_data_format": "channels_first",
-                "backend": "jax",
-                "floatx": "float64",
-                "epsilon": 1e-7,
-            }
-        )
-    )
-    result = run_script(
-        "--data", small_npz, "--epochs", 1, cwd=tmp_path, env={"KERAS_HOME": str(tmp_path / "home")}
-    )
+    home = tmp_path / "home"
+    home.mkdir()
+    settings = {"image_data_format": "channels_first", "backend": "jax"}
+    settings |= {"floatx": "float64", "epsilon": 1e-7}
+    (home / "keras.json").write_text(json.dumps(settings))
+    env = {"KERAS_HOME": str(home)}
+    result = run_script("--data", small_npz, "--epochs", 1, cwd=tmp_path, env=env)
     assert (result.returncode, result.stderr) == (0, "")
     with h5py.File(tmp_path / "mnist_cnn_model.h5") as file:
         assert "channels_first" not in file.attrs["model_config"].decode()

@@ -1,4 +1,4 @@
-"""The saved model: its layout, what Keras reads back from it, and that writing it is all or nothing."""
+"""The saved model: its layout, what Keras reads back, and that writing is all or nothing."""
 
 import json
 import os
@@ -16,7 +16,7 @@ import deep_learning_model as dlm
 def saved(tmp_path_factory, mnist):
     """A compiled model with random weights, and the path of the file that holds it."""
     keras.utils.set_random_seed(1)
-    model = dlm.finished(dlm.build_model())
+    model = dlm.final_model(dlm.build_model())
     path = tmp_path_factory.mktemp("saved") / "mnist_cnn_model.h5"
     dlm.save_h5(model, path)
     return model, path
@@ -43,7 +43,7 @@ def test_a_reloaded_model_can_be_trained_on(saved, mnist):
 
 def test_every_text_is_stored_as_bytes_of_fixed_length(saved):
     def check(name, item):
-        for key, value in item.attrs.items():
+        for key in item.attrs:
             type_ = item.attrs.get_id(key).get_type()
             assert type_.get_class() == h5py.h5t.STRING and not type_.is_variable_str(), (name, key)
 
@@ -57,18 +57,10 @@ def test_every_text_is_stored_as_bytes_of_fixed_length(saved):
 def test_the_configuration_holds_only_what_keras_2_2_knew(saved):
     known = {
         "InputLayer": {"name", "batch_input_shape", "dtype", "sparse"},
-        "Conv2D": {
-            "name",
-            "trainable",
-            "filters",
-            "kernel_size",
-            "strides",
-            "padding",
-            "data_format",
-            "dilation_rate",
-            "activation",
-            "use_bias",
-        },
+        "Conv2D": set(
+            "name trainable filters kernel_size strides padding data_format dilation_rate "
+            "activation use_bias".split()
+        ),
         "MaxPooling2D": {"name", "trainable", "pool_size", "strides", "padding", "data_format"},
         "Flatten": {"name", "trainable", "data_format"},
         "Dense": {"name", "trainable", "units", "activation", "use_bias"},
@@ -79,43 +71,30 @@ def test_the_configuration_holds_only_what_keras_2_2_knew(saved):
         assert file.attrs["keras_version"] == b"2.2.4" and file.attrs["backend"] == b"tensorflow"
     layers = config["config"]["layers"]
     assert layers[0]["config"]["dtype"] == "float32" and layers[0]["config"]["sparse"] is False
-    assert config["class_name"] == "Sequential" and layers[0]["config"]["batch_input_shape"] == [
-        None,
-        28,
-        28,
-        1,
-    ]
+    assert config["class_name"] == "Sequential"
+    assert layers[0]["config"]["batch_input_shape"] == [None, 28, 28, 1]
     for layer in layers:
         assert set(layer["config"]) == known[layer["class_name"]]
-    assert training["loss"] == "sparse_categorical_crossentropy" and training["metrics"] == [
-        "sparse_categorical_accuracy"
-    ]
-    assert set(training) == {
-        "optimizer_config",
-        "loss",
-        "metrics",
-        "sample_weight_mode",
-        "loss_weights",
-    }  # 1.15 wants all
-    assert training["optimizer_config"]["class_name"] == "Adam"
-    assert set(training["optimizer_config"]["config"]) == {
-        "epsilon",
-        "amsgrad",
-    }  # neither lr nor learning_rate: see save_h5
+    assert training["loss"] == "sparse_categorical_crossentropy"
+    assert training["metrics"] == ["sparse_categorical_accuracy"]
+    wanted = "optimizer_config loss metrics sample_weight_mode loss_weights"  # by TensorFlow 1.15
+    assert set(training) == set(wanted.split())
+    optimizer = training["optimizer_config"]
+    assert optimizer["class_name"] == "Adam"
+    # Neither lr nor learning_rate: see save_h5.
+    assert set(optimizer["config"]) == {"epsilon", "amsgrad"}
 
 
 def test_weights_are_named_as_keras_2_did(saved):
     model, path = saved
     with h5py.File(path) as file:
         weights = file["model_weights"]
-        assert [name.decode() for name in weights.attrs["layer_names"]] == [
-            layer.name for layer in model.layers
-        ]
+        layers = [name.decode() for name in weights.attrs["layer_names"]]
+        assert layers == [layer.name for layer in model.layers]
         for layer in model.layers:
             names = [name.decode() for name in weights[layer.name].attrs["weight_names"]]
-            assert names == (
-                [f"{layer.name}/kernel:0", f"{layer.name}/bias:0"] if layer.weights else []
-            )
+            both = [f"{layer.name}/kernel:0", f"{layer.name}/bias:0"]
+            assert names == (both if layer.weights else [])
             for name, weight in zip(names, layer.get_weights()):
                 assert weights[layer.name][name].dtype == np.float32
                 np.testing.assert_array_equal(weights[layer.name][name], weight)
@@ -153,7 +132,7 @@ def test_what_the_file_cannot_hold_is_refused_and_nothing_is_written(layer, tmp_
 
 @pytest.mark.parametrize("architecture", ["cnn", "cnn-dropout", "dnn"])
 def test_every_architecture_is_written_and_computes_the_same(architecture, tmp_path):
-    model = dlm.finished(dlm.build_model(architecture, (20, 30, 3), 7))
+    model = dlm.final_model(dlm.build_model(architecture, (20, 30, 3), 7))
     dlm.save_h5(model, tmp_path / "model.h5")
     loaded = keras.models.load_model(tmp_path / "model.h5")
     x = np.random.default_rng(0).random((5, 20, 30, 3), "float32")
@@ -167,9 +146,8 @@ def test_both_formats_are_compiled_alike(saved, tmp_path):
     v3 = keras.models.load_model(tmp_path / "model.keras")
     settings = [{**each.optimizer.get_config(), "name": ""} for each in (h5, v3)]
     assert settings[0] == settings[1] and settings[0]["epsilon"] == 0.1
-    assert {keras.losses.get(each.loss).__name__ for each in (h5, v3)} == {
-        "sparse_categorical_crossentropy"
-    }
+    losses = {keras.losses.get(each.loss).__name__ for each in (h5, v3)}
+    assert losses == {"sparse_categorical_crossentropy"}
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):

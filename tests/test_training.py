@@ -9,11 +9,11 @@ from conftest import refusal
 
 
 def train(data, curve_data, epochs=2, batch_size=32, learning_rate=0.003, seed=0, dtype=None):
-    """Train a new network on ``data`` by the script's recipe; return it, finished, and the history."""
+    """Train a new network on ``data`` as the script does; return it, finished, and the history."""
     batches = dlm.training_batches(*data, batch_size, seed)
     model = dlm.build_model(dtype=dtype or dlm.fastest_dtype())
     history = dlm.train(model, batches, curve_data, epochs, learning_rate)
-    return dlm.finished(model), history
+    return dlm.final_model(model), history
 
 
 def test_the_network_is_the_fixed_one():
@@ -28,9 +28,9 @@ def test_the_network_is_the_fixed_one():
         ("Dense", (64,)),
         ("Dense", (10,)),
     ]
-    assert [
-        layer.activation.__name__ for layer in model.layers if hasattr(layer, "activation")
-    ] == ["relu", "relu", "relu", "softmax"]
+    layers = [layer for layer in model.layers if hasattr(layer, "activation")]
+    activations = [layer.activation.__name__ for layer in layers]
+    assert activations == ["relu", "relu", "relu", "softmax"]
     assert model.count_params() == 121_930 and model.input_shape == (None, 28, 28, 1)
 
 
@@ -51,10 +51,8 @@ def test_augment_distorts_about_the_centre_in_every_way(monkeypatch):
     np.testing.assert_allclose((moved * y).sum((1, 2)) / mass, 0, atol=0.05)
     width, height, slant = ((moved * moment).sum((1, 2)) / mass for moment in (x * x, y * y, x * y))
     plain = (square[0, ..., 0] * x * x).sum() / square[0].sum()
-    for spread in (
-        width,
-        height,
-    ):  # variances; the inverse of [[0.8, 0.2], [0.2, 0.8]] makes them 1.89 times as large
+    # Variances: the inverse of [[0.8, 0.2], [0.2, 0.8]] makes them 1.89 times as large.
+    for spread in width, height:
         assert 0.65 < (spread / plain).min() < 0.8 and 1.3 < (spread / plain).max() < 1.89
     assert (slant / plain).min() < -0.3 and (slant / plain).max() > 0.3
     assert abs(np.corrcoef(width, height)[0, 1]) < 0.2
@@ -69,11 +67,8 @@ def test_augment_shifts_each_image_by_its_own_amount_within_the_limit(monkeypatc
     y, x = np.mgrid[:28, :28] - 13.5
     for axis in y, x:
         shifts = (moved * axis).sum((1, 2)) / moved.sum((1, 2))
-        assert (
-            2.7 < shifts.max() <= 3.001
-            and -3.001 <= shifts.min() < -2.7
-            and abs(shifts.mean()) < 0.5
-        )
+        assert 2.7 < shifts.max() <= 3.001 and -3.001 <= shifts.min() < -2.7
+        assert abs(shifts.mean()) < 0.5
         assert len(np.unique(shifts.round(4))) > 150
 
 
@@ -122,49 +117,36 @@ def test_epochs_are_augmented_differently_and_runs_equally():
 @pytest.fixture(scope="module")
 def small(mnist):
     (x_train, y_train), (x_test, y_test) = mnist
-    return (dlm.normalize(x_train[:1000]), y_train[:1000]), (
-        dlm.normalize(x_test[:500]),
-        y_test[:500],
-    )
+    training = dlm.normalize(x_train[:1000]), y_train[:1000]
+    return training, (dlm.normalize(x_test[:500]), y_test[:500])
 
 
 def test_training_learns_and_records_each_epoch(small, capsys):
     keras.utils.set_random_seed(0)
     model, history = train(*small, epochs=3)
-    assert {name: len(values) for name, values in history.items()} == {
-        "accuracy": 3,
-        "loss": 3,
-        "val_accuracy": 3,
-        "val_loss": 3,
-    }
+    lengths = {name: len(values) for name, values in history.items()}
+    assert lengths == {"accuracy": 3, "loss": 3, "val_accuracy": 3, "val_loss": 3}
     assert history["val_accuracy"][-1] > 0.85
-    np.testing.assert_allclose(
-        [history["val_loss"][-1], history["val_accuracy"][-1]],
-        model.evaluate(*small[1], verbose=0),
-        rtol=0.02,
-    )  # the curves are measured with 16 bits where the processor has them
+    # The curves are measured with 16 bits where the processor has them.
+    last = [history["val_loss"][-1], history["val_accuracy"][-1]]
+    np.testing.assert_allclose(last, model.evaluate(*small[1], verbose=0), rtol=0.02)
     lines = capsys.readouterr().out.splitlines()
-    assert [line for line in lines if line.startswith("Epoch")] == [
-        "Epoch 1/3",
-        "Epoch 2/3",
-        "Epoch 3/3",
-    ]
+    epochs = [line for line in lines if line.startswith("Epoch")]
+    assert epochs == ["Epoch 1/3", "Epoch 2/3", "Epoch 3/3"]
     assert sum("32/32" in line and "val_accuracy" in line for line in lines) == 3
-    assert (
-        {layer.compute_dtype for layer in model.layers}
-        == {weight.dtype.name for weight in model.get_weights()}
-        == {"float32"}
-    )
+    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+    assert {weight.dtype.name for weight in model.get_weights()} == {"float32"}
 
 
 def test_adams_learning_rate_climbs_to_the_peak_and_falls_to_zero(small, monkeypatch):
     made = []
     adam = keras.optimizers.Adam
-    monkeypatch.setattr(
-        keras.optimizers,
-        "Adam",
-        lambda *args, **kwargs: made.append((args, kwargs)) or adam(*args, **kwargs),
-    )
+
+    def noted_adam(*args, **kwargs):
+        made.append((args, kwargs))
+        return adam(*args, **kwargs)
+
+    monkeypatch.setattr(keras.optimizers, "Adam", noted_adam)
     train(*small, epochs=1, batch_size=10, learning_rate=0.002)
     (schedule,), settings = made[0]
     assert settings == {"weight_decay": 0.05}

@@ -1,12 +1,13 @@
-"""Open the saved model with the real programs that its users have, and compare what each says with the script itself.
+"""Open the saved model in the programs that its users have, and compare each with the script.
 
     .venv/bin/python tests/consumers             all consumers
     .venv/bin/python tests/consumers --own       only those that this Python can host
     .venv/bin/python tests/consumers NAME...     only these
 
-Runs the main job, then for each consumer makes an environment (kept in --cache for the next time), opens the .h5 in it and
-compares the probabilities of the 10,000 test images, to 1e-5, and what ``evaluate`` says. Prints a line a consumer and a
-summary; the exit status is 1 if one failed. A consumer is skipped, and said to be, where its Python or program is missing.
+Runs the main job, then for each consumer makes an environment (kept in --cache for the next time),
+opens the .h5 in it and compares the probabilities of the 10,000 test images, to 1e-5, and what
+``evaluate`` says. Prints a line a consumer and a summary; the exit status is 1 if one failed. A
+consumer is skipped, and said to be, where its Python or program is missing.
 """
 
 import argparse
@@ -120,7 +121,8 @@ CONSUMERS = [
         "TensorFlow.js converter",
         ("3.11", "3.10"),
         "tensorflowjs==" + TFJS + " ydf<0.13",
-        "-m tensorflowjs.converters.converter --input_format=keras FOLDER/mnist_cnn_model.h5 FOLDER/web",
+        "-m tensorflowjs.converters.converter --input_format=keras "
+        "FOLDER/mnist_cnn_model.h5 FOLDER/web",
     ),
 ]
 
@@ -130,15 +132,12 @@ class Missing(Exception):
 
 
 def find_python(versions):
-    """Return the path and the version of the first Python in ``versions`` that is on this machine, or raise Missing."""
+    """Return path and version of the first of ``versions`` on this machine, or raise Missing."""
     root = Path(os.environ.get("PYENV_ROOT", os.path.expanduser("~/.pyenv")), "versions")
     for version in versions:
         own = sys.executable if version == own_version() else None
-        for candidate in [
-            own,
-            *root.glob(f"{version}.*/bin/python"),
-            shutil.which(f"python{version}"),
-        ]:
+        found = root.glob(f"{version}.*/bin/python")
+        for candidate in [own, *found, shutil.which(f"python{version}")]:
             check = "import sys, venv; print('%d.%d' % sys.version_info[:2])"
             if candidate and run([candidate, "-c", check], check=False).strip() == version:
                 return str(candidate), version
@@ -146,28 +145,21 @@ def find_python(versions):
 
 
 def own_version():
-    return "%d.%d" % sys.version_info[:2]
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def run(command, check=True, **kwargs):
-    """Run a command and return what it printed; raise RuntimeError with its last lines if it fails."""
-    result = subprocess.run(
-        list(map(str, command)),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
-        **kwargs,
-    )
+    """Run a command and return what it printed; if it fails, raise RuntimeError with its end."""
+    command, usual = list(map(str, command)), {"capture_output": True, "text": True}
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, **usual, **kwargs)
     if check and result.returncode:
-        raise RuntimeError(
-            " ".join((result.stderr or result.stdout).strip().splitlines()[-2:])[-300:]
-        )
+        lines = (result.stderr or result.stdout).strip().splitlines()
+        raise RuntimeError(" ".join(lines[-2:])[-300:])
     return result.stdout
 
 
 def environment(pythons, requirements, cache):
-    """Return the Python of a virtual environment with these requirements, made in ``cache`` if it isn't there."""
+    """Return the Python of an environment with these requirements, made in ``cache`` if need be."""
     python, version = find_python(pythons)
     folder = cache / re.sub(r"\W+", "-", f"python {version} {requirements}").strip("-")
     place = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -186,30 +178,21 @@ def npm_folder(cache):
     folder = cache / f"tfjs-{TFJS}"
     if not (folder / "complete").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        run(
-            [
-                shutil.which("npm"),
-                "install",
-                "--ignore-scripts",
-                "--prefix",
-                folder,
-                f"@tensorflow/tfjs@{TFJS}",
-            ]
-        )
+        install = [shutil.which("npm"), "install", "--ignore-scripts", "--prefix", folder]
+        run([*install, f"@tensorflow/tfjs@{TFJS}"])
         (folder / "complete").touch()
     return folder
 
 
 def train(folder):
-    """Run the main job into ``folder`` and keep beside the model what the script itself makes of the test images."""
+    """Run the main job into ``folder``; keep there what the script makes of the test images."""
     trained = []
     save_h5 = deep_learning_model.save_h5
     deep_learning_model.save_h5 = lambda model, path: (trained.append(model), save_h5(model, path))
     deep_learning_model.main(["--output-dir", str(folder), "--no-show"])
-    (x_train, y_train), (x_test, y_test) = deep_learning_model.load_mnist()
-    x_train, x_test = (
-        images.numpy() for images in deep_learning_model.normalize(x_train[:6000], x_test)
-    )
+    (x_train, y_train), (x_test, y_test) = deep_learning_model.load_keras_data_set("mnist")
+    x_train = deep_learning_model.normalize(x_train[:6000]).numpy()
+    x_test = deep_learning_model.normalize(x_test).numpy()
     loss, accuracy = trained[0].evaluate(x_test, y_test, batch_size=100, verbose=0)
     probabilities = trained[0].predict(x_test, verbose=0)
     np.savez(
@@ -227,7 +210,7 @@ def train(folder):
 
 
 def clean_environment():
-    """Return this process's environment without what importing TensorFlow added, which would switch TensorFlow 1 to 2."""
+    """Return this environment but for what TensorFlow added, which would turn version 1 into 2."""
     return {name: value for name, value in os.environ.items() if name != "TF2_BEHAVIOR"}
 
 
@@ -241,11 +224,8 @@ def check_consumer(consumer, folder, cache, discard):
         "CUDA_VISIBLE_DEVICES": "-1",
     }
     lines = run([python, *command], cwd=HERE, env=variables).strip().splitlines()
-    if (
-        discard
-        and consumer
-        == [other for other in CONSUMERS if other.requirements == consumer.requirements][-1]
-    ):
+    sharers = [other for other in CONSUMERS if other.requirements == consumer.requirements]
+    if discard and consumer == sharers[-1]:
         shutil.rmtree(python.parent.parent)
     return "converted" if "converter" in consumer.command else lines[-1]
 
@@ -254,16 +234,13 @@ def check_node(folder, cache):
     if not (folder / "web").exists():
         raise Missing("the converted model isn't there")
     modules = npm_folder(cache) / "node_modules"
-    return (
-        run(["node", HERE / "check_tfjs.js", folder], env={**os.environ, "NODE_PATH": str(modules)})
-        .strip()
-        .splitlines()[-1]
-    )
+    env = {**os.environ, "NODE_PATH": str(modules)}
+    return run(["node", HERE / "check_tfjs.js", folder], env=env).strip().splitlines()[-1]
 
 
 @contextlib.contextmanager
 def served(folder, results):
-    """Serve ``folder`` on a local port, which is given; what a page posts there goes to the queue ``results``."""
+    """Serve ``folder`` on a local port and give that; what a page posts goes to ``results``."""
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def do_POST(self):
@@ -274,18 +251,22 @@ def served(folder, results):
         def log_message(self, *_):
             pass
 
-    with http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Handler, directory=str(folder))
-    ) as server:
+    handler = functools.partial(Handler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_port
         server.shutdown()
 
 
+BROWSER_OPTIONS = """
+--headless --no-sandbox --disable-quic --no-first-run --disable-background-networking
+--disable-component-update --disable-sync --enable-unsafe-swiftshader --remote-debugging-port=0
+""".split()
+
+
 def check_browser(folder, cache):
-    browser = next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-    )
+    names = "chromium", "chromium-browser", "google-chrome"
+    browser = next(filter(None, map(shutil.which, names)), None)
     if not browser:
         raise Missing("no Chromium")
     if not (folder / "web").exists():
@@ -294,25 +275,10 @@ def check_browser(folder, cache):
     shutil.copy(HERE / "browser.html", folder)
     results = queue.Queue()
     with served(folder, results) as port:
-        page = subprocess.Popen(
-            [
-                browser,
-                "--headless",
-                "--no-sandbox",
-                "--disable-quic",
-                "--no-first-run",
-                "--disable-background-networking",
-                "--disable-component-update",
-                "--disable-sync",
-                "--enable-unsafe-swiftshader",
-                "--remote-debugging-port=0",
-                f"--user-data-dir={folder / 'browser'}",
-                f"http://127.0.0.1:{port}/browser.html",
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        profile = f"--user-data-dir={folder / 'browser'}"
+        command = [browser, *BROWSER_OPTIONS, profile, f"http://127.0.0.1:{port}/browser.html"]
+        null = subprocess.DEVNULL
+        page = subprocess.Popen(command, stdin=null, stdout=null, stderr=null)
         try:
             result = results.get(timeout=180)
         except queue.Empty:

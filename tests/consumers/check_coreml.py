@@ -1,4 +1,4 @@
-"""Convert the saved model to Core ML; only a Mac could run it, so the program that comes out is compared instead.
+"""Convert the saved model to Core ML and compare its steps, for only a Mac could run it.
 
 python check_coreml.py FOLDER
 """

@@ -2,7 +2,8 @@
 
     python check_keras.py MODULE FOLDER [fine-tune]
 
-MODULE is keras, tensorflow.keras or tf_keras; FOLDER holds mnist_cnn_model.h5 and expected.npz. Prints one line.
+MODULE is keras, tensorflow.keras or tf_keras; FOLDER holds mnist_cnn_model.h5 and expected.npz.
+Prints one line.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""Convert the saved model to TensorFlow Lite and run it, with TensorFlow's interpreter or with LiteRT's.
+"""Convert the saved model to TensorFlow Lite and run it in TensorFlow's interpreter or LiteRT's.
 
 python check_litert.py FOLDER convert|run
 """
@@ -22,10 +22,8 @@ else:
 
 expected = np.load(os.path.join(folder, "expected.npz"))
 interpreter = Interpreter(model_path=path)
-source, target = (
-    interpreter.get_input_details()[0]["index"],
-    interpreter.get_output_details()[0]["index"],
-)
+source = interpreter.get_input_details()[0]["index"]
+target = interpreter.get_output_details()[0]["index"]
 interpreter.resize_tensor_input(source, [len(expected["images"]), 28, 28, 1])
 interpreter.allocate_tensors()
 interpreter.set_tensor(source, expected["images"])

@@ -1,4 +1,4 @@
-"""Export the saved model for TensorFlow Serving, and save it as .keras; open both again and compare.
+"""Export the saved model for TensorFlow Serving, save it as .keras, open both and compare.
 
 python check_savedmodel.py FOLDER
 """
