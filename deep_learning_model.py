@@ -37,8 +37,8 @@ from pathlib import Path
 
 # What TensorFlow and Keras read when they are imported; only the last overrides the user.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-if platform.machine() in ("x86_64", "AMD64"):  # elsewhere TensorFlow chooses well by itself
-    # By default TensorFlow uses oneDNN's faster kernels only on the newest processors.
+if platform.machine() in ("x86_64", "AMD64"):  # elsewhere TensorFlow chooses well
+    # By default TensorFlow uses oneDNN's faster kernels on the newest processors only.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     # TensorFlow has two operations at work at a time, so each gets half of the cores.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -74,12 +74,12 @@ EPOCHS = 5
 BATCH_SIZE = 32
 LEARNING_RATE = 0.003  # Adam's rate at its peak
 WARMUP = 0.05  # share of the steps in which the rate climbs to its peak
-WEIGHT_DECAY = 0.05  # pulls the weights towards 0, which makes for fewer overconfident mistakes
-DISTORTION = 0.2  # how far images are turned, stretched and slanted: 0.2 turns by 11 degrees
+WEIGHT_DECAY = 0.05  # pulls the weights towards 0: fewer overconfident mistakes
+DISTORTION = 0.2  # how far images are turned, stretched and slanted; 0.2 is 11 degrees
 SHIFT = 2.0  # how far they are shifted, in pixels
-STEPS_PER_EXECUTION = 50  # training steps in one call of TensorFlow: faster, the same result
+STEPS_PER_EXECUTION = 50  # steps in one call of TensorFlow: faster, the same result
 EVALUATION_BATCH_SIZE = 100  # larger than in training: without gradients that is faster
-GENTLE_EPSILON = 0.1  # Adam's in the saved model: so large that further training takes small steps
+GENTLE_EPSILON = 0.1  # the saved model's: so large that training on takes small steps
 
 # --- The network.
 
@@ -145,10 +145,8 @@ def normalize(images):
     They come as an array (n, height, width[, channels]), either from 0 to 255 or from 0 to 1.
     """
     white = 255 if images.max() > 1 else 1
-    images = np.divide(images, white, dtype="float32")
-    if images.ndim == 3:
-        images = images[..., np.newaxis]
-    return tf.convert_to_tensor(images)
+    images = tf.cast(images, tf.float32) / white
+    return images if images.ndim == 4 else images[..., tf.newaxis]
 
 
 def hold_out(images, labels, share):
@@ -158,7 +156,7 @@ def hold_out(images, labels, share):
     """
     n = int(share * len(labels))
     if n == 0:
-        raise InputError(f"--validation-split {share} of {len(labels)} images holds out none")
+        raise InputError(f"--validation-split {share} of {len(labels)} images is none")
     order = np.random.permutation(len(labels))
     images, labels = tf.gather(images, order), labels[order]
     return (images[n:], labels[n:]), (images[:n], labels[:n])
@@ -205,11 +203,12 @@ def training_batches(images, labels, batch_size, seed, augmentation=True):
     indices = tf.data.Dataset.range(n).shuffle(n, seed).batch(batch_size)
     seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).batch(2)
     batches = tf.data.Dataset.zip(indices, seeds)
-    batches = batches.map(prepare, num_parallel_calls=2).prefetch(8)  # while the network computes
+    # They are prepared while the network computes.
+    batches = batches.map(prepare, num_parallel_calls=2).prefetch(8)
 
     options = tf.data.Options()
-    options.autotune.enabled = False  # each epoch would end with a wait for the tuning's thread
-    options.experimental_optimization.apply_default_optimizations = False  # they copy all images
+    options.autotune.enabled = False  # its thread delays the end of every epoch
+    options.experimental_optimization.apply_default_optimizations = False  # copies
     return batches.with_options(options)
 
 
@@ -265,7 +264,7 @@ def final_model(model):
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
-    copy.optimizer.build(copy.trainable_variables)  # else a .keras file opens with a warning
+    copy.optimizer.build(copy.trainable_variables)  # .keras files hold its state
     return copy
 
 
@@ -299,7 +298,7 @@ def plot_confusion_matrix(labels, probabilities, class_names):
     predictions = probabilities.argmax(axis=1)
     confusion_matrix = tf.math.confusion_matrix(labels, predictions, classes).numpy()
     mistakes = confusion_matrix.copy()
-    np.fill_diagonal(mistakes, 0)  # beside the many right answers they would have no colour
+    np.fill_diagonal(mistakes, 0)  # else the mistakes would have no colour
 
     figure, ax = plt.subplots(figsize=(7.5, 6.6), layout="constrained")
     image = ax.imshow(mistakes, cmap="Reds", vmin=0, vmax=max(1, mistakes.max()))
@@ -368,11 +367,11 @@ def save_h5(model, path):
     for layer in model.layers:
         layer_configs.append(keras_2_config(layer))
     network_config = {"name": model.name, "layers": layer_configs}
-    adam_config = {"epsilon": GENTLE_EPSILON, "amsgrad": False}  # its rate is lr in old versions
+    adam_config = {"epsilon": GENTLE_EPSILON, "amsgrad": False}  # lr was renamed
     training_config = {
         "optimizer_config": {"class_name": "Adam", "config": adam_config},
         "loss": "sparse_categorical_crossentropy",
-        "metrics": ["sparse_categorical_accuracy"],  # TensorFlow 2.4 to 2.15 misread "accuracy"
+        "metrics": ["sparse_categorical_accuracy"],  # "accuracy" is misread
         "loss_weights": None,
         "sample_weight_mode": None,
     }
@@ -385,7 +384,7 @@ def save_h5(model, path):
     with h5py.File(path, "w") as file:
         weights = file.create_group("model_weights")
         for name, text in texts.items():
-            file.attrs[name] = np.bytes_(text)  # the oldest readers know no other kind of text
+            file.attrs[name] = np.bytes_(text)  # the oldest readers need bytes
             weights.attrs[name] = np.bytes_(text)
         weights.attrs["layer_names"] = np.bytes_([layer.name for layer in model.layers])
         for layer in model.layers:
@@ -398,15 +397,16 @@ def save_h5(model, path):
 
 def keras_2_config(layer):
     """Return a layer's description for Keras 2.2.4; raise ValueError if there is none."""
-    class_name = type(layer).__name__
-    config = layer.get_config()
+    class_name, config = type(layer).__name__, layer.get_config()
+    problem = f"a .h5 file can't hold the settings of {class_name} {layer.name!r}"
+    if class_name not in KERAS_2_SETTINGS:
+        raise ValueError(problem)
     kept = {"name": layer.name, "trainable": layer.trainable}
-    for key in KERAS_2_SETTINGS.get(class_name, "").split():
+    for key in KERAS_2_SETTINGS[class_name].split():
         kept[key] = config[key]
-    rebuilt = type(layer).from_config(kept)
-    known = class_name in KERAS_2_SETTINGS and rebuilt.get_config() == config
-    if not known or config.get("activation", "linear") not in KERAS_2_ACTIVATIONS:
-        raise ValueError(f"a .h5 file can't hold the settings of {class_name} {layer.name!r}")
+    same = type(layer).from_config(kept).get_config() == config
+    if not same or kept.get("activation", "linear") not in KERAS_2_ACTIVATIONS:
+        raise ValueError(problem)
     return {"class_name": class_name, "config": kept}
 
 
@@ -421,7 +421,8 @@ def prepare_picture(path):
     lighter or darker than the ink, and unevenly lit. Raises InputError if the picture can't be
     read or holds no ink.
     """
-    picture = read_picture(path).filter(ImageFilter.MedianFilter(3))  # against noise
+    picture = ImageOps.contain(read_picture(path), (400, 400))
+    picture = picture.filter(ImageFilter.MedianFilter(3))  # against noise
     grey = np.asarray(picture, "float32")
     ink = grey - paper_of(grey)
     if -ink.min() > ink.max():  # the ink is darker than the paper
@@ -482,11 +483,10 @@ def read_picture(path, size=(400, 400)):
 
 
 def predict(paths, model_path):
-    """Print which digits the pictures show; return a figure of the first 60.
-
-    Raises InputError if a picture can't be prepared or the model can't be used.
-    """
+    """Print which digits pictures show; return a figure of the first 60, or raise InputError."""
     model = load_model(model_path)
+    if len(paths) > 60:
+        print(f"predictions.png shows the first 60 of {len(paths)} pictures", flush=True)
     images = np.array([prepare_picture(path) for path in paths])
     probabilities = model.predict(images, verbose=0)
     answers = []
@@ -495,8 +495,6 @@ def predict(paths, model_path):
         first, *others = [f"{label} ({100 * values[label]:.1f} %)" for label in best]
         print(f"{path}: {first}, then {', '.join(others)}")
         answers.append(first)
-    if len(paths) > 60:
-        print(f"The figure shows the first 60 of these {len(paths)} pictures")
     return plot_predictions(paths[:60], images, answers)
 
 
@@ -519,7 +517,8 @@ def plot_predictions(paths, images, answers):
     rows = math.ceil(len(paths) / columns)
     width = max(6, 2.4 * columns)
     height = 0.6 * width * rows / columns
-    figure, axes = plt.subplots(rows, 2 * columns, figsize=(width, height), layout="constrained")
+    figure, axes = plt.subplots(rows, 2 * columns, layout="constrained")
+    figure.set_size_inches(width, height)
     pairs = axes.reshape(-1, 2)
     plt.setp(axes.flat, visible=False, xticks=[], yticks=[])
     for pair, path, image, answer in zip(pairs, paths, images, answers):
@@ -561,20 +560,20 @@ class InputError(Exception):
 def load_data(source):
     """Return (x_train, y_train), (x_test, y_test) and the names of the classes.
 
-    ``source`` are the words of --data. Images are arrays (n, height, width[, channels]) from 0 to
-    255 or to 1, labels int64 (n,) from 0. Raises InputError, naming the file or array at fault.
+    ``source`` are the words of --data. Images are uint8 from 0 to 255 or float32 from 0 to 255 or
+    to 1, (n, height, width[, channels]), labels int64 (n,) from 0. Raises InputError, which names
+    the file or the array at fault.
     """
     where = " ".join(source)
     (x_train, y_train), (x_test, y_test), class_names = read_source(source)
-    check_images(f"x_train in {where}", x_train)
-    check_images(f"x_test in {where}", x_test)
+    x_train = check_images(f"x_train in {where}", x_train)
+    x_test = check_images(f"x_test in {where}", x_test)
     if x_test.shape[1:] != x_train.shape[1:]:
-        raise InputError(f"x_train in {where} is {x_train.shape}, but x_test is {x_test.shape}")
-    check_labels(f"y_train in {where}", y_train, len(x_train), most=999)
-    check_labels(f"y_test in {where}", y_test, len(x_test), most=y_train.max())
+        raise InputError(f"in {where} x_train is {x_train.shape}, x_test is {x_test.shape}")
+    y_train = check_labels(f"y_train in {where}", y_train, len(x_train), most=999)
+    y_test = check_labels(f"y_test in {where}", y_test, len(x_test), most=y_train.max())
     if class_names is None:
-        class_names = [str(label) for label in range(int(y_train.max()) + 1)]
-    y_train, y_test = y_train.astype("int64"), y_test.astype("int64")
+        class_names = [str(label) for label in range(y_train.max() + 1)]
     return (x_train, y_train), (x_test, y_test), class_names
 
 
@@ -602,25 +601,27 @@ def read_source(source):
 
 
 def check_images(name, images):
-    """Raise InputError unless ``normalize`` can take the images."""
+    """Return the images as uint8 or float32; raise InputError unless ``normalize`` takes them."""
     shape, channels = images.shape, images.shape[3:]
     if len(shape) not in (3, 4) or channels not in ((), (1,), (3,)) or min(shape[1:3]) < 10:
         raise InputError(f"{name} is {shape}, not (n, 10 or more, 10 or more[, 1 or 3])")
     if len(images) == 0 or images.dtype.kind not in "uif":
-        raise InputError(f"{name} holds {len(images)} images of {images.dtype}, not numbers")
+        raise InputError(f"{name} is {len(images)} images of {images.dtype}, not numbers")
     darkest, brightest = images.min(), images.max()
     if not 0 <= darkest <= brightest <= 255:
         raise InputError(f"{name} goes from {darkest} to {brightest}, not from 0 to 255 or to 1")
     if images.dtype.kind == "f" and 1 < brightest < 128:
         raise InputError(f"{name} goes up to {brightest}; scale it to 1 or to 255")
+    return images.astype("float32" if images.dtype.kind == "f" else "uint8", copy=False)
 
 
 def check_labels(name, labels, n, most):
-    """Raise InputError unless the labels are ``n`` integers from 0 to ``most``."""
+    """Return the labels as int64; raise InputError unless they are ``n``, from 0 to ``most``."""
     if labels.shape != (n,) or labels.dtype.kind not in "ui":
         raise InputError(f"{name} is {labels.dtype} {labels.shape}, not {n} integers")
     if labels.min() < 0 or labels.max() > most:
         raise InputError(f"{name} goes from {labels.min()} to {labels.max()}, not 0 to {most}")
+    return labels.astype("int64")
 
 
 def read_npz(path):
@@ -823,16 +824,16 @@ def parse_options(argv=None):
     add("--epochs", type=whole, default=EPOCHS, help="how often each training image is seen")
     add("--batch-size", type=whole, default=BATCH_SIZE, help="images in a training step")
     add("--learning-rate", type=rate, default=LEARNING_RATE, help="Adam's rate at its peak")
-    add("--seed", type=seed, default=0, help="the same seed on the same machine, the same model")
-    add("--no-augmentation", action="store_true", help="don't turn and shift training images")
+    add("--seed", type=seed, default=0, help="the same seed gives the same model")
+    add("--no-augmentation", action="store_true", help="don't distort training images")
     add("--validation-split", type=share, default=0, help="hold out a share for the curves")
     add("--data", nargs="+", default=["mnist"], metavar="SOURCE", help=sources)
     add("--architecture", choices=ARCHITECTURES, default="cnn", help="the network")
     add("--format", choices=["h5", "keras"], default="h5", help="h5 opens in every Keras")
-    add("--output-dir", type=Path, default=".", help="where to write everything; made if missing")
-    add("--no-show", action="store_true", help="only save the figures, don't open windows")
+    add("--output-dir", type=Path, default=".", help="where to write; made if missing")
+    add("--no-show", action="store_true", help="save figures, open no windows")
     add("--predict", nargs="+", type=Path, metavar="PICTURE", help="don't train, read digits")
-    add("--model", type=Path, help="the model for --predict, else OUTPUT_DIR/mnist_cnn_model.h5")
+    add("--model", type=Path, help="for --predict instead of OUTPUT_DIR/mnist_cnn_model.h5")
     return parser.parse_args(argv)
 
 
@@ -842,7 +843,7 @@ def number(kind, low, high):
     def parse(text):
         value = kind(text)
         if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text} does not lie between {low} and {high}")
+            raise argparse.ArgumentTypeError(f"{text} isn't between {low} and {high}")
         return value
 
     parse.__name__ = kind.__name__  # argparse quotes it where the text is no number
@@ -971,7 +972,7 @@ def save_figures(figures, options, earlier_names):
 
 def leave(*_):
     """End an interrupted run at once: an exception amid TensorFlow's calls can damage the heap."""
-    os.write(2, b"\nInterrupted. Every file is whole: either the earlier one or the new one.\n")
+    os.write(2, b"\nInterrupted. Every file is whole: the earlier one or the new one.\n")
     os._exit(130)
 
 

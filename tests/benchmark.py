@@ -12,7 +12,11 @@ row is the arithmetic alone: what an epoch's multiplications would take at the r
 matrix product.
 
 The table is printed and written to benchmark.md, the single measurements to benchmark.json. It
-needs Linux or macOS.
+needs Linux or macOS. EPOCHS=2 in the environment makes the runs shorter.
+
+Rows "restricted to AVX2" imitate a processor without AVX-512: oneDNN's kernels are held down to
+AVX2, and plain Keras gets TensorFlow's own kernels, as TensorFlow chooses there. Those kernels
+still use what the processor has, which flatters plain Keras.
 """
 
 import argparse
@@ -29,7 +33,8 @@ from pathlib import Path
 import numpy as np
 
 SCRIPT = Path(__file__).resolve().parent.parent / "deep_learning_model.py"
-EPOCHS, BATCH_SIZE = 5, 32
+EPOCHS = int(os.environ.get("EPOCHS", 5))  # of every contestant
+BATCH_SIZE = 32
 # Multiplications and additions an image, 14.8 million: two for each weight and place where it is
 # used, forward, once more for the weights' gradients and once more for the inputs' gradients, which
 # the first layer doesn't need.
@@ -37,7 +42,10 @@ FIRST, OTHERS = 26 * 26 * 9 * 32, 11 * 11 * 9 * 32 * 64 + 1600 * 64 + 64 * 10
 FLOP_AN_IMAGE = 2 * (2 * FIRST + 3 * OTHERS)
 NAMES = {
     "script": "this script",
+    "script-32": "this script, 16 bits switched off",
     "keras": "plain Keras",
+    "script-avx2": "this script, oneDNN restricted to AVX2",
+    "keras-avx2": "plain Keras, as TensorFlow computes on AVX2",
     "torch": "PyTorch, eager",
     "torch-compiled": "PyTorch, compiled",
     "floor": "arithmetic floor",
@@ -167,18 +175,39 @@ def draw_curves(plt, history):
 
 
 # --- The measuring. ---
+# Runs the script's main without 16-bit arithmetic, whatever the processor.
+WITH_32_BITS = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import deep_learning_model as d
+d.fastest_dtype = lambda: "float32"
+d.main(sys.argv[2:])
+"""
+# TensorFlow chooses its own kernels on a processor with AVX2 alone, the script oneDNN's.
+AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+AVX2_DEFAULT = {"TF_ENABLE_ONEDNN_OPTS": "0"}
+
+
+def baseline(name):
+    """Return the contestant whose figures those of ``name`` are divided by."""
+    return "keras-avx2" if name.endswith("-avx2") else "keras"
+
+
 def measure(name, data, seed):
     """Run one contestant in a new process and an empty folder; return its figures.
 
     Return None if it fails, and print why.
     """
     environment = {**os.environ, "MPLBACKEND": "agg", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    if name == "script":
-        command = [sys.executable, str(SCRIPT), "--data", data, "--no-show"]
+    if name.endswith("-avx2"):
+        environment |= AVX2 | (AVX2_DEFAULT if name == "keras-avx2" else {})
+    if name.startswith("script"):
+        start = [str(SCRIPT)] if name == "script" else ["-c", WITH_32_BITS, str(SCRIPT.parent)]
+        command = [sys.executable, *start, "--data", data, "--no-show"]
         command += f"--seed {seed} --epochs {EPOCHS} --batch-size {BATCH_SIZE}".split()
     else:
         command = [sys.executable, str(Path(__file__).resolve())]
-        command += ["--contestant", name, "--data", data]
+        command += ["--contestant", name.removesuffix("-avx2"), "--data", data]
     with tempfile.TemporaryDirectory() as folder, open(os.path.join(folder, "log"), "w+") as log:
         started = time.perf_counter()
         process = subprocess.Popen(
@@ -192,7 +221,7 @@ def measure(name, data, seed):
             reason = (log.read().strip().splitlines() or ["no output"])[-1]
             print(f"{NAMES[name]} is left out: {reason}", flush=True)
             return None
-        if name == "script":
+        if name.startswith("script"):
             metrics = json.loads(Path(folder, "metrics.json").read_text())
             figures = {
                 "epoch": metrics["training_seconds"] / EPOCHS,
@@ -247,7 +276,7 @@ def table(results):
             if key != "accuracy":
                 ratios = [
                     turn[key] / plain[key]
-                    for turn, plain in zip(turns, results.get("keras", []))
+                    for turn, plain in zip(turns, results.get(baseline(name), []))
                     if turn and plain and key in turn
                 ]
                 cells.append(f"{statistics.median(ratios):.2f}" if ratios else "")
@@ -267,13 +296,17 @@ def machine():
             versions.append(f"{package} {version(package)}")
         except PackageNotFoundError:
             pass
-    model = platform.processor() or platform.machine()
+    model, kind = platform.processor() or platform.machine(), ""
     if os.path.exists("/proc/cpuinfo"):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
         model = names[0] if names else model
+        known = ["avx2", "avx512f", "avx512_bf16", "amx_tile"]
+        flags = next((line.split() for line in lines if line.startswith("flags")), [])
+        kind = f" ({' '.join(flag for flag in known if flag in flags)})"
     system = f"{platform.system()}, Python {platform.python_version()}"
-    return f"{os.cpu_count()} cores of {model}, {system}, {', '.join(versions)}"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{cores} cores of {model}{kind}, {system}, {', '.join(versions)}"
 
 
 # Asks the script's own loader for MNIST; runs in a process of its own.

@@ -28,7 +28,7 @@ def model_file(mnist, tmp_path_factory):
 
 @pytest.mark.parametrize("kind", [*KINDS, "enlarged"])
 def test_digits_of_every_kind_are_read(kind, model_file, mnist, tmp_path):
-    """With the default run's model tests/pictures.py asks for more."""
+    """With the default run's model tests/digits.py asks for more."""
     _, (x_test, y_test) = mnist
     rng = np.random.default_rng(1)
     paths = []
@@ -77,6 +77,16 @@ def test_a_photo_of_12_megapixels_is_read_in_any_usual_format(suffix, mnist, tmp
     assert np.abs(large - small).mean() < 0.02
 
 
+def test_mnists_own_small_image_is_read_too(model_file, mnist, tmp_path):
+    x_test, y_test = mnist[1]
+    images = []
+    for i in range(60):
+        Image.fromarray(x_test[i]).save(tmp_path / f"{i}.png")
+        images.append(dlm.prepare_picture(tmp_path / f"{i}.png"))
+    answers = dlm.load_model(model_file).predict(np.array(images), verbose=0).argmax(axis=1)
+    assert np.mean(answers == y_test[:60]) >= 0.93
+
+
 @pytest.mark.parametrize("color", [0, 128, 255])
 @pytest.mark.parametrize("noise", [0, 6])
 def test_a_blank_picture_is_refused_by_name(color, noise, tmp_path):
@@ -120,7 +130,7 @@ def test_hundreds_of_pictures_are_read_at_once_and_sixty_drawn(model_file, mnist
     path = redraw(mnist[1][0][0], KINDS[1], rng, tmp_path / "seven")
     figure = dlm.predict([path] * 200, model_file)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 201 and len(set(lines[:200])) == 1 and "first 60 of these 200" in lines[-1]
+    assert len(lines) == 201 and len(set(lines[1:])) == 1 and "first 60 of 200" in lines[0]
     drawn = [ax for ax in figure.axes if ax.images]
     assert len(drawn) == 120
     assert [ax.get_title()[:3] for ax in drawn[:2]] == ["sev", "7 ("]
@@ -128,9 +138,8 @@ def test_hundreds_of_pictures_are_read_at_once_and_sixty_drawn(model_file, mnist
 
 def test_what_predict_cannot_use_is_refused_in_a_sentence(run_script, model_file, tmp_path):
     (tmp_path / "text.png").write_text("no picture")
-    Image.fromarray(np.eye(5, dtype="uint8").repeat(20, 0).repeat(20, 1) * 255).save(
-        tmp_path / "good.png"
-    )
+    stroke = np.eye(5, dtype="uint8").repeat(20, 0).repeat(20, 1)
+    Image.fromarray(255 * stroke).save(tmp_path / "good.png")
     dlm.save_h5(dlm.final_model(dlm.build_model("dnn", (20, 20, 1))), tmp_path / "other.h5")
     (tmp_path / "damaged.h5").write_bytes(model_file.read_bytes()[:5000])
     cases = {

@@ -1,7 +1,7 @@
 """How well --predict reads digits of one's own: prints a table, a row for each kind of picture.
 
     .venv/bin/python deep_learning_model.py
-    .venv/bin/python tests/pictures.py
+    .venv/bin/python tests/digits.py
 
 It draws 500 of MNIST's test digits again for each kind, always the same, and prepares each as the
 script does and, beside it, by only making it smaller, as most programs do. Fails if a kind of the
