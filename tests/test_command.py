@@ -1,6 +1,7 @@
 """The command line: its help, its defaults, and one sentence for each mistake."""
 
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -152,13 +153,31 @@ print(os.fstat(2) == before, changed)
     variables = {
         name: value for name, value in os.environ.items() if name[:3] not in ("TF_", "KER")
     }
+    variables["TF_NUM_INTRAOP_THREADS"] = "7"  # the user's own choice, which stays
     command = [sys.executable, "-c", before + IMPORT + after]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=variables)
     first, second = result.stdout.splitlines()
     assert (result.returncode, first) == (0, "None True") and second.startswith("True {")
     changed = set(re.findall(r"'(\w+)'", second)) - {"TF2_BEHAVIOR"}  # which TensorFlow sets
     assert all(name.startswith(("TF_", "KERAS_BACKEND")) for name in changed), changed
+    assert "TF_NUM_INTRAOP_THREADS" not in changed
+    assert ("TF_ENABLE_ONEDNN_OPTS" in changed) == (platform.machine() in ("x86_64", "AMD64"))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processor affinity")
+def test_threads_are_as_many_as_the_cores_that_the_process_may_use():
+    code = IMPORT + "import os; print(os.environ['TF_NUM_INTRAOP_THREADS'])"
+    variables = {name: value for name, value in os.environ.items() if name[:3] != "TF_"}
+    allowed = sorted(os.sched_getaffinity(0))
+    for cores in allowed[:1], allowed:
+        result = subprocess.run(
+            [sys.executable, "-c", code],
+            stdout=subprocess.PIPE,
+            env=variables,
+            preexec_fn=lambda cores=cores: os.sched_setaffinity(0, cores),
+        )
+        assert int(result.stdout) == max(1, len(cores) // 2)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="aborts as POSIX does")

