@@ -213,9 +213,14 @@ def training_batches(images, labels, batch_size, seed, augmentation=True):
 
 
 def fastest_dtype():
-    """Return the dtype policy for training: 16 bits on processors that multiply such numbers."""
+    """Return the dtype policy for training: 16 bits where oneDNN can multiply such numbers fast.
+
+    It can't where the user has switched it off or restricted it to an older processor's means.
+    """
+    unrestricted = "ONEDNN_MAX_CPU_ISA" not in os.environ
+    onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1" and unrestricted
     processor = Path("/proc/cpuinfo")
-    if tf.config.list_physical_devices("GPU") or not processor.exists():
+    if tf.config.list_physical_devices("GPU") or not onednn or not processor.exists():
         return "float32"
     return "mixed_bfloat16" if "avx512_bf16" in processor.read_text() else "float32"
 

@@ -184,3 +184,12 @@ def test_either_arithmetic_learns_and_what_is_finished_computes_with_32_bits(dty
     assert history["val_accuracy"][-1] > 0.85
     assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
     assert model.predict(small[1][0][:5], verbose=0).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "name, value", [("TF_ENABLE_ONEDNN_OPTS", "0"), ("ONEDNN_MAX_CPU_ISA", "AVX2")]
+)
+def test_16_bits_are_left_alone_where_the_user_keeps_onednn_from_them(name, value, monkeypatch):
+    """Elsewhere they take five times as long, or TensorFlow fails."""
+    monkeypatch.setenv(name, value)
+    assert dlm.fastest_dtype() == "float32"
