@@ -507,10 +507,14 @@ def load_model(path):
         raise InputError(
             f"there is no model {path}; run without --predict first, or name a --model"
         )
-    with refusing(f"{path} can't be read as a Keras model"):
+    with refusing(f"{path} can't be read as a Keras model of one input and one output"):
         model = keras.models.load_model(path, compile=False)
-    if model.input_shape != (None, 28, 28, 1):
-        raise InputError(f"{path} takes {model.input_shape}, but pictures are (n, 28, 28, 1)")
+        (image,), (answer,) = model.inputs, model.outputs
+    if image.shape != (None, 28, 28, 1) or len(answer.shape) != 2:
+        raise InputError(
+            f"{path} takes {image.shape} and gives {answer.shape}, where --predict needs "
+            "(n, 28, 28, 1) and (n, classes)"
+        )
     return model
 
 
@@ -693,7 +697,7 @@ def parse_idx(content, path):
 
 def read_bytes(path):
     """Return a file's content, unpacked if its name ends in .gz."""
-    with refusing(f"--data can't be read from {path}"):
+    with refusing(f"--data, of which --help tells what it can be, can't be read from {path}"):
         content = path.read_bytes()
         return gzip.decompress(content) if path.suffix == ".gz" else content
 
@@ -887,6 +891,7 @@ def model_file(options):
 def main(argv=None):
     """Load, normalize, build, train with Adam, evaluate, save, plot."""
     options = parse_options(argv)
+    plt.rcParams["text.parse_math"] = False  # a class or a picture may be called $x$
     make_folder(options.output_dir)
     if options.predict:
         model_path = options.model or options.output_dir / model_file(options)
@@ -970,6 +975,8 @@ def leave(*_):
 
 
 if __name__ == "__main__":
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # if it can't show a file's name
     if "ipykernel" not in sys.modules:  # a notebook lives on
         signal.signal(signal.SIGINT, leave)
     try:

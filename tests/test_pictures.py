@@ -125,6 +125,25 @@ def test_predict_prints_a_line_a_picture_in_their_order_and_draws_them(
     assert Image.open(tmp_path / "predictions.png").width >= 900
 
 
+def test_names_that_matplotlib_or_the_output_cannot_spell_are_no_trouble(
+    run_script, model_file, mnist, tmp_path
+):
+    x_test, y_test = mnist[1]
+    rng = np.random.default_rng(9)
+    names = [r"$x^$.png", r"$\frac$.png", "é.png"]
+    for i, name in enumerate(names):
+        redraw(x_test[i], KINDS[1], rng, tmp_path / "digit").rename(tmp_path / name)
+    result = run_script(
+        *("--predict", *names, "--model", model_file),
+        cwd=tmp_path,
+        env={"PYTHONIOENCODING": "ascii"},
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    for line, name, label in zip(lines, [*names[:2], r"\xe9.png"], y_test):
+        assert line.startswith(f"{name}: {label} (")
+
+
 def test_hundreds_of_pictures_are_read_at_once_and_sixty_drawn(model_file, mnist, tmp_path, capsys):
     rng = np.random.default_rng(8)
     path = redraw(mnist[1][0][0], KINDS[1], rng, tmp_path / "seven")
@@ -141,6 +160,15 @@ def test_what_predict_cannot_use_is_refused_in_a_sentence(run_script, model_file
     stroke = np.eye(5, dtype="uint8").repeat(20, 0).repeat(20, 1)
     Image.fromarray(255 * stroke).save(tmp_path / "good.png")
     dlm.save_h5(dlm.final_model(dlm.build_model("dnn", (20, 20, 1))), tmp_path / "other.h5")
+    keras.Sequential([keras.layers.Dense(10)]).save(tmp_path / "unbuilt.keras")
+    convolution = [keras.Input((28, 28, 1)), keras.layers.Conv2D(10, 3)]
+    keras.Sequential(convolution).save(tmp_path / "images.keras")
+    x = keras.Input((28, 28, 1))
+    flat = keras.layers.Flatten()(x)
+    outputs = [keras.layers.Dense(10)(flat), keras.layers.Dense(10)(flat)]
+    keras.Model(x, outputs).save(tmp_path / "two.keras")
+    for name in "unbuilt.keras", "images.keras", "two.keras":
+        assert name in refusal(dlm.load_model, tmp_path / name)
     (tmp_path / "damaged.h5").write_bytes(model_file.read_bytes()[:5000])
     cases = {
         ("--predict", "good.png"): "run without --predict first",
