@@ -107,12 +107,13 @@ def spoil(draw, content):
 
 # Arrays that are put in the place of one of ``pairs_of_three``'s, with what they are good for.
 IMAGES = [np.zeros((3, 28, 28), dtype) for dtype in ("longdouble", "f2", "u8", ">i2", ">f4", "i1")]
-IMAGES += [np.zeros((3, 28, 28, 1)), np.full((3, 28, 28), 255.0), np.full((3, 28, 28), 0.5)]
+IMAGES += [np.full((3, 28, 28), 255.0), np.full((3, 28, 28), 0.5)]
 LABELS = [np.array([0, 1, 2], dtype) for dtype in ("i1", "u8", ">i4", ">u2")]
 WRONG = [np.zeros((3, 28, 28), dtype) for dtype in (complex, bool, "U1", "M8[s]")]
 WRONG += [np.full((3, 28, 28), value) for value in (np.nan, np.inf, 256, -1, 1.001, 16.0)]
 WRONG += [np.zeros(shape) for shape in [(), 0, (0, 28, 28), (3, 784), (3, 28, 28, 1, 1)]]
-WRONG += [np.zeros(shape) for shape in [(3, 28, 28, 2), (3, 28, 27), (3, 9, 9), (2, 28, 28)]]
+WRONG += [np.zeros(shape) for shape in [(3, 28, 28, 1), (3, 28, 28, 2), (3, 28, 27)]]
+WRONG += [np.zeros(shape) for shape in [(3, 9, 9), (2, 28, 28)]]
 WRONG += [np.zeros((3, 10**6, 1), "uint8"), np.array([0, 1, 1000]), np.array([0, 1, -1])]
 WRONG += [np.array([0.0, 1.0, 2.0]), np.array([0, 1, 2**63], "u8"), np.array(["0", "1", "2"])]
 WRONG += [np.zeros((3, 1), int), np.zeros((3, 10)), np.zeros(3, "i4,f8"), np.array([0, 1])]
