@@ -40,11 +40,11 @@ def kills(folder, data):
         assert after.keys() == before.keys()
         test_faults.assert_whole(output)
         survived += 1
-    for moment in range(11):  # from the start to the end of the training
+    for moment in range(11):  # from the start on
         before = contents(output, FINISHED)
-        test_faults.kill_after(seconds * (moment + 0.5) / 12, data, output)
+        assert test_faults.kill_after(seconds * (moment + 0.5) / 12, data, output)
+        assert contents(output, FINISHED) == before
         test_faults.assert_whole(output)
-        assert moment > 8 or contents(output, FINISHED) == before
         survived += 1
     leftovers = list(output.glob(f"{dlm.UNFINISHED}*"))
     assert leftovers

@@ -58,9 +58,9 @@ def kill_at_step(moment, data, folder):
 
 
 def kill_after(seconds, data, folder):
-    """Run for ``seconds`` and die; return whether it died."""
+    """Run for ``seconds``, amid the start or a training without end, and die; return whether."""
     command = [sys.executable, str(SCRIPT), "--data", str(data), "--output-dir", str(folder)]
-    command += ["--epochs", "30", "--no-show"]
+    command += ["--epochs", "100000", "--no-show"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     time.sleep(seconds)
     process.kill()
