@@ -893,18 +893,17 @@ def main(argv=None):
     options = parse_options(argv)
     plt.rcParams["text.parse_math"] = False  # a class or a picture may be called $x$
     make_folder(options.output_dir)
+    keras.utils.set_random_seed(options.seed)
+    keras.config.set_floatx("float32")  # whatever the user's keras.json says
+    keras.config.set_image_data_format("channels_last")
     if options.predict:
         model_path = options.model or options.output_dir / model_file(options)
         figures = {"predictions.png": predict(options.predict, model_path)}
         save_figures(figures, options, [])
         return
-    keras.utils.set_random_seed(options.seed)
-    keras.config.set_floatx("float32")  # whatever the user's keras.json says
-    keras.config.set_image_data_format("channels_last")
 
-    (x_train, y_train), test_data, class_names = load_data(options.data)
-    x_train = normalize(x_train)
-    x_test, y_test = normalize(test_data[0]), test_data[1]
+    (x_train, y_train), (x_test, y_test), class_names = load_data(options.data)
+    x_train, x_test = normalize(x_train), normalize(x_test)
     curve_name, validation_data = "test", (x_test, y_test)
     if options.validation_split > 0:
         share = options.validation_split

@@ -202,7 +202,7 @@ def measure(name, data, seed):
     if name.endswith("-avx2"):
         environment |= AVX2 | (AVX2_DEFAULT if name == "keras-avx2" else {})
     if name.startswith("script"):
-        start = [str(SCRIPT)] if name == "script" else ["-c", WITH_32_BITS, str(SCRIPT.parent)]
+        start = ["-c", WITH_32_BITS, str(SCRIPT.parent)] if name == "script-32" else [str(SCRIPT)]
         command = [sys.executable, *start, "--data", data, "--no-show"]
         command += f"--seed {seed} --epochs {EPOCHS} --batch-size {BATCH_SIZE}".split()
     else:
