@@ -65,6 +65,18 @@ def run_script():
     return run
 
 
+def run_here(*arguments):
+    """Run the script's main in this process, which spares a second import of TensorFlow."""
+    dlm.main([str(argument) for argument in arguments])
+
+
+@pytest.fixture(autouse=True)
+def figures_closed():
+    """A run leaves its figures to the process, which here lives on."""
+    yield
+    dlm.plt.close("all")
+
+
 def start(*arguments, **kwargs):
     """Start the script and return the running process, with its output to be read as text."""
     command = [sys.executable, "-u", str(SCRIPT), *map(str, arguments)]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import deep_learning_model as dlm
-from conftest import FILES, SCRIPT, contents, start
+from conftest import FILES, SCRIPT, contents, run_here, start
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +63,8 @@ def test_figures_are_pictures_of_a_useful_size(run):
             assert width >= 1000 and height >= 600
 
 
-def test_the_same_seed_gives_the_same_file_byte_for_byte(run, run_script, small_npz, tmp_path):
-    again = run_script("--data", small_npz, "--seed", 5, "--no-show", cwd=tmp_path)
-    assert again.returncode == 0
+def test_the_same_seed_gives_the_same_file_byte_for_byte(run, small_npz, tmp_path):
+    run_here("--data", small_npz, "--seed", 5, "--no-show", "--output-dir", tmp_path)
     first, second = (folder / "mnist_cnn_model.h5" for folder in (run[1], tmp_path))
     assert first.read_bytes() == second.read_bytes()
 
@@ -96,9 +95,7 @@ def test_a_killed_run_leaves_an_older_model_that_loads(earlier_run, small_npz):
     keras.models.load_model(folder / "mnist_cnn_model.h5")
 
 
-def test_what_killed_runs_left_goes_after_a_day_and_everything_else_stays(
-    run_script, small_npz, tmp_path
-):
+def test_what_killed_runs_left_goes_after_a_day_and_everything_else_stays(small_npz, tmp_path):
     mine = ["model.h5", "download.part", "notes.txt"]
     for name in mine:
         (tmp_path / name).write_text(name)
@@ -108,8 +105,7 @@ def test_what_killed_runs_left_goes_after_a_day_and_everything_else_stays(
     for name in [*mine, f"{dlm.UNFINISHED}old"]:
         os.utime(tmp_path / name, (time.time() - 25 * 3600,) * 2)
     os.utime(tmp_path / f"{dlm.UNFINISHED}running", (time.time() - 23 * 3600,) * 2)
-    result = run_script("--data", small_npz, "--epochs", 1, "--output-dir", tmp_path)
-    assert (result.returncode, result.stderr) == (0, "")
+    run_here("--data", small_npz, "--epochs", 1, "--output-dir", tmp_path)
     expected = [*mine, *FILES, f"{dlm.UNFINISHED}running"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(expected)
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import deep_learning_model as dlm
-from conftest import refusal
+from conftest import refusal, run_here
 from redraw import KINDS, draw_ink, enlarge, redraw
 
 
@@ -155,7 +155,9 @@ def test_hundreds_of_pictures_are_read_at_once_and_sixty_drawn(model_file, mnist
     assert [ax.get_title()[:3] for ax in drawn[:2]] == ["sev", "7 ("]
 
 
-def test_what_predict_cannot_use_is_refused_in_a_sentence(run_script, model_file, tmp_path):
+def test_what_predict_cannot_use_is_refused_in_a_sentence(
+    run_script, model_file, tmp_path, monkeypatch
+):
     (tmp_path / "text.png").write_text("no picture")
     stroke = np.eye(5, dtype="uint8").repeat(20, 0).repeat(20, 1)
     Image.fromarray(255 * stroke).save(tmp_path / "good.png")
@@ -178,8 +180,10 @@ def test_what_predict_cannot_use_is_refused_in_a_sentence(run_script, model_file
         ("--predict", "good.png", "absent.png", "--model", str(model_file)): "absent.png",
     }
     before = sorted(path.name for path in tmp_path.iterdir())
+    monkeypatch.chdir(tmp_path)
     for arguments, culprit in cases.items():
-        result = run_script(*arguments, cwd=tmp_path)
-        assert result.returncode == 2 and result.stderr.count("\n") == 1, result.stderr
-        assert culprit in result.stderr and "Traceback" not in result.stderr
+        assert culprit in refusal(run_here, *arguments)
+    result = run_script("--predict", "absent.png", "--model", model_file)
+    assert result.returncode == 2 and result.stderr.count("\n") == 1
+    assert "absent.png" in result.stderr and "Traceback" not in result.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == before
