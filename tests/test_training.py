@@ -72,6 +72,13 @@ def test_augment_shifts_each_image_by_its_own_amount_within_the_limit(monkeypatc
         assert len(np.unique(shifts.round(4))) > 150
 
 
+def test_augment_leaves_the_promised_share_of_the_images_as_they_are(mnist):
+    images = dlm.normalize(mnist[0][0][:4000])
+    changes = np.abs(dlm.augment(images, (7, 8)) - images).max((1, 2, 3))
+    assert np.mean(changes < 1e-5) == pytest.approx(dlm.UNDISTORTED, abs=0.02)
+    assert np.mean(changes > 0.1) == pytest.approx(1 - dlm.UNDISTORTED, abs=0.02)
+
+
 def test_augmentation_can_be_switched_off(mnist):
     images = dlm.normalize(mnist[0][0][:8])
     batches = dlm.training_batches(images, np.arange(8), 8, seed=0, augmentation=False)
