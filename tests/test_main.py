@@ -185,6 +185,24 @@ def test_figures_are_shown_where_they_can_be_and_only_there(small_npz, tmp_path,
     assert shown == [FILES]  # once, and after everything was saved
 
 
+def test_a_network_that_no_h5_holds_is_told_before_the_training(small_npz, tmp_path, monkeypatch):
+    """A student's first change, such as another layer, must not cost the trained model."""
+
+    def network():
+        return [keras.layers.Flatten(), keras.layers.BatchNormalization(name="norm")]
+
+    monkeypatch.setitem(dlm.ARCHITECTURES, "cnn", network)
+    usual = ["--data", small_npz, "--epochs", 1, "--output-dir", tmp_path]
+    with monkeypatch.context() as patch, pytest.raises(ValueError) as error:
+        patch.setattr(dlm, "train", None)
+        run_here(*usual)
+    assert "'norm'" in str(error.value) and "--format keras" in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+    run_here(*usual, "--format", "keras")
+    model = keras.models.load_model(tmp_path / "mnist_cnn_model.keras")
+    assert model.get_layer("norm").count_params() == 4 * 784
+
+
 def test_keras_settings_of_the_user_do_not_matter(run_script, small_npz, tmp_path):
     home = tmp_path / "home"
     home.mkdir()
