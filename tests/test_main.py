@@ -19,9 +19,14 @@ from conftest import FILES, SCRIPT, contents, run_here, start
 
 @pytest.fixture(scope="module")
 def run(run_script, small_npz, tmp_path_factory):
-    """One finished run and its output folder."""
+    """One finished run, of a user with unusual settings of Keras, and its output folder."""
+    home = tmp_path_factory.mktemp("home")
+    settings = {"image_data_format": "channels_first", "backend": "jax"}
+    settings |= {"floatx": "float64", "epsilon": 1e-7}
+    (home / "keras.json").write_text(json.dumps(settings))
     folder = tmp_path_factory.mktemp("run") / "output"
-    result = run_script("--data", small_npz, "--output-dir", folder, "--seed", 5)
+    options = ["--data", small_npz, "--output-dir", folder, "--seed", 5]
+    result = run_script(*options, env={"KERAS_HOME": str(home)})
     return result, folder
 
 
@@ -178,11 +183,13 @@ def test_figures_are_shown_where_they_can_be_and_only_there(small_npz, tmp_path,
         shown.append(sorted(path.name for path in tmp_path.iterdir()))
 
     monkeypatch.setattr(dlm.plt, "show", show)
-    arguments = ["--data", str(small_npz), "--epochs", "1", "--batch-size", "300"]
-    for backend, more in ("agg", []), ("qtagg", ["--no-show"]), ("qtagg", []):
+    for backend, arguments in ("agg", []), ("qtagg", ["--no-show"]):
         monkeypatch.setattr(dlm.plt, "get_backend", lambda backend=backend: backend)
-        dlm.main([*arguments, *more])
-    assert shown == [FILES]  # once, and after everything was saved
+        dlm.save_figures(
+            {"training_curves.png": dlm.plt.figure()}, dlm.parse_options(arguments), []
+        )
+    run_here("--data", small_npz, "--epochs", 1, "--batch-size", 300)
+    assert shown == [FILES]  # once, after everything was saved, with a window system alone
 
 
 def test_a_network_that_no_h5_holds_is_told_before_the_training(small_npz, tmp_path, monkeypatch):
@@ -203,15 +210,7 @@ def test_a_network_that_no_h5_holds_is_told_before_the_training(small_npz, tmp_p
     assert model.get_layer("norm").count_params() == 4 * 784
 
 
-def test_keras_settings_of_the_user_do_not_matter(run_script, small_npz, tmp_path):
-    home = tmp_path / "home"
-    home.mkdir()
-    settings = {"image_data_format": "channels_first", "backend": "jax"}
-    settings |= {"floatx": "float64", "epsilon": 1e-7}
-    (home / "keras.json").write_text(json.dumps(settings))
-    env = {"KERAS_HOME": str(home)}
-    result = run_script("--data", small_npz, "--epochs", 1, cwd=tmp_path, env=env)
-    assert (result.returncode, result.stderr) == (0, "")
-    with h5py.File(tmp_path / "mnist_cnn_model.h5") as file:
+def test_keras_settings_of_the_user_do_not_matter(run):
+    with h5py.File(run[1] / "mnist_cnn_model.h5") as file:
         assert "channels_first" not in file.attrs["model_config"].decode()
         assert file["model_weights/conv_1/conv_1/kernel:0"].dtype == np.float32
