@@ -57,6 +57,9 @@ WEIGHT_DECAY = 0.05  # pulls the weights towards 0: fewer overconfident errors
 DISTORTION = 0.2  # how far images are rotated, stretched and sheared; 0.2 is 11 degrees
 SHIFT = 2.0  # how far they are shifted, in pixels
 UNDISTORTED = 0.15  # the share of images that stay as they are, as sharp as test images
+SMOOTHING = 0.05  # the share of a label that goes to all classes alike
+SHARPNESS = 2.0  # undoes the caution that smoothed labels teach
+CONTRAST = 4.0  # brightness of white in training: the first layer learns faster
 STEPS_PER_EXECUTION = 75  # steps in one call of TensorFlow: faster, same result
 EVALUATION_BATCH_SIZE = 100  # without gradients, larger batches are faster
 GENTLE_EPSILON = 0.1  # of the saved model's Adam: keeps the steps of a later fit small
@@ -149,13 +152,13 @@ def augment(images, seed):
 
 
 def training_batches(images, labels, batch_size, seed, augmentation=True):
-    """Return a tf.data.Dataset of batches: in each epoch every image once, in a new order."""
+    """Return a tf.data.Dataset of batches for train: each epoch has every image in a new order."""
 
     def prepare(indices, batch_seed):
         batch = tf.gather(images, indices)
         if augmentation:
             batch = augment(batch, batch_seed)
-        return batch, tf.gather(labels, indices)
+        return CONTRAST * batch, tf.gather(labels, indices)
 
     # Shuffling the indices needs less memory than shuffling the images.
     n = len(images)
@@ -186,6 +189,15 @@ def device_and_dtype():
     return "the CPU", "float32"
 
 
+def smoothed_crossentropy(labels, probabilities):
+    """Return the cross-entropy of softened probabilities with smoothed labels, float32 (n,)."""
+    # The softening is the loss's alone, so that the probabilities themselves can be sharp.
+    logits = keras.ops.log(probabilities + 1e-9) / SHARPNESS
+    one_label = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+    all_labels = -keras.ops.mean(keras.ops.log_softmax(logits), axis=-1)
+    return (1 - SMOOTHING) * one_label + SMOOTHING * all_labels
+
+
 def train(model, batches, validation_data, epochs=EPOCHS, learning_rate=LEARNING_RATE):
     """Train the model; return Keras's history, such as history["loss"], a value per epoch.
 
@@ -202,19 +214,21 @@ def train(model, batches, validation_data, epochs=EPOCHS, learning_rate=LEARNING
     )
     model.compile(
         optimizer=keras.optimizers.Adam(schedule, weight_decay=WEIGHT_DECAY),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
+        loss=smoothed_crossentropy,
+        metrics=["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="crossentropy")],
         steps_per_execution=min(STEPS_PER_EXECUTION, len(batches)),
     )
+    kernel = next(layer.kernel for layer in model.layers if layer.weights)  # the first
     history = model.fit(
         batches,
         epochs=epochs,
-        validation_data=validation_data,
+        validation_data=(CONTRAST * validation_data[0], validation_data[1]),
         validation_batch_size=EVALUATION_BATCH_SIZE,
         callbacks=[keras.callbacks.TerminateOnNaN()],
         shuffle=False,  # the batches come shuffled
         verbose=1 if sys.stdout.isatty() else 2,  # a progress bar, or a line per epoch
     ).history
+    kernel.assign(CONTRAST * kernel)  # so that the model takes images from 0 to 1
     converged = np.isfinite(history["loss"][-1])
     require(converged, "training diverged; try a smaller --learning-rate")
     return history
@@ -240,35 +254,41 @@ def plot_training_curves(history, curve_name, title):
     """Return a figure of train's history; ``curve_name`` says what val_ is: test or validation."""
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     figure.suptitle(title)
+    percent_ticks = [0.1, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9999]
     axes[0].set(ylabel="accuracy", yscale="logit")
+    axes[0].yaxis.set(major_locator=plt.FixedLocator(percent_ticks), major_formatter="{x:.2%}")
     axes[1].set(ylabel="cross-entropy", yscale="log")
-    for ax, metric, limit in zip(axes, ("accuracy", "loss"), (0.9999, np.inf)):
+    axes[1].yaxis.set(major_locator=plt.LogLocator(subs=[1, 2, 5]), major_formatter="{x:.4g}")
+    for ax, metric, limit in zip(axes, ("accuracy", "crossentropy"), (0.9999, np.inf)):
         training = np.minimum(history[metric], limit)  # a logit scale has no 1
         evaluated = np.minimum(history[f"val_{metric}"], limit)
         epochs = range(1, len(training) + 1)
         ax.plot(epochs, training, "o--", label="training (during the epoch)")
         ax.plot(epochs, evaluated, "o-", label=f"{curve_name} (after the epoch)")
-        ax.set(xlabel="epoch", xticks=epochs)
-        ax.grid(alpha=0.3, which="both")
+        ax.set_xlabel("epoch")
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.minorticks_off()
+        ax.grid(alpha=0.3)
         ax.legend()
     return figure
 
 
 def plot_confusion_matrix(labels, probabilities, class_names):
     """Return a figure of how often each true class was predicted as each class."""
-    classes = len(class_names)
+    classes = range(len(class_names))
     predictions = probabilities.argmax(axis=1)
-    confusion_matrix = tf.math.confusion_matrix(labels, predictions, classes).numpy()
-    errors = confusion_matrix * (1 - np.eye(classes, dtype=int))
+    confusion_matrix = tf.math.confusion_matrix(labels, predictions, len(classes)).numpy()
+    errors = np.ma.array(confusion_matrix, mask=np.eye(len(classes)))
 
-    figure, ax = plt.subplots(figsize=(7, 7), layout="constrained")
-    ax.imshow(errors, cmap="Reds", vmin=0, vmax=max(1, errors.max()))
+    figure, ax = plt.subplots(figsize=(6, 6), layout="constrained")
     ax.set_title(f"{errors.sum():,} errors in {len(labels):,} test images")
-    ax.set(xlabel="predicted", ylabel="true")
-    if classes <= 20:  # more could not be read
+    ax.set(xlabel="predicted", ylabel="true", aspect="equal", facecolor="honeydew")
+    ax.pcolormesh(classes, classes, errors, cmap="Reds", vmin=0, edgecolors="lightgray")
+    ax.invert_yaxis()
+    if len(classes) <= 20:  # more could not be read
         rotation = 45 if len("".join(class_names)) > 20 else 0
-        ax.set_xticks(range(classes), class_names, rotation=rotation)
-        ax.set_yticks(range(classes), class_names)
+        ax.set_xticks(classes, class_names, rotation=rotation)
+        ax.set_yticks(classes, class_names)
         for (row, column), count in np.ndenumerate(confusion_matrix):
             color = "white" if errors[row, column] > 0.6 * errors.max() else "black"
             ax.text(column, row, count or "", color=color, ha="center", va="center")

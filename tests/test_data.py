@@ -74,12 +74,12 @@ def test_bad_arrays_are_refused_by_name(name, changes, tmp_path):
 @pytest.mark.parametrize("brightest", [1.001, 16.0, 127.9, 2, 16, 127])
 def test_images_that_reach_neither_1_nor_255_are_refused_with_their_value(brightest, tmp_path):
     message = refusal(load, save(tmp_path, x_train=one_bright(brightest)))
-    assert str(brightest) in message and "x_train" in message and "scale" in message
+    assert f"from 0 to {brightest}" in message.replace("0.0", "0") and "x_train" in message
 
 
 def test_data_of_one_class_are_refused_with_a_hint(tmp_path):
     message = refusal(load, save(tmp_path, y_train=np.zeros(6, int), y_test=np.zeros(4, int)))
-    assert "one class" in message and "labels?" in message
+    assert "one class" in message and "labels?" in message and "data.npz" in message
 
 
 def test_pickled_objects_are_never_unpickled(tmp_path, monkeypatch):
@@ -246,9 +246,10 @@ def floats(line):
 def test_another_kind_of_table_is_told_what_the_file_should_hold(lines, tmp_path):
     train = write(tmp_path / "train.csv", lines)
     message = refusal(load, train, train)
-    assert "train.csv must hold rows of a label and a square image's pixels, 0 to 255" in message
+    assert re.search(r"train.csv must hold rows of a label and a square .*0 to 255", message)
 
 
+@pytest.mark.filterwarnings("ignore:loadtxt")
 @pytest.mark.parametrize(
     "content",
     [b"", b"\n\n", HEADER.encode() + b"\n", b"\x89PNG\r\n\x1a\n\0\0", b"\xff\xfe1\0,\0", None],
@@ -462,4 +463,3 @@ def test_keras_own_data_sets_are_recognised_by_name_and_not_distorted(
     monkeypatch.setattr(dlm, "augment", None)
     run_here("--data", name, "--epochs", 1, "--output-dir", tmp_path)
     assert (tmp_path / f"{name}_cnn_model.h5").exists()
-    assert re.search(rf'"{first}"', dlm.h5py.File(tmp_path / f"{name}_cnn_model.h5").attrs["class_names"].decode())
