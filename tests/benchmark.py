@@ -4,19 +4,17 @@
     .venv/bin/pip install -r requirements.txt -r tests/requirements-benchmark.txt
     .venv/bin/python tests/benchmark.py
 
-All use Adam and the same batch size. They take turns, each in a process of its own, so that a
-machine whose speed drifts is equally unkind to all. Every one loads MNIST from the same local file,
-trains, evaluates the test images after each epoch, draws the training curves and saves its model.
-Seconds an epoch are those of the whole training, evaluations included, over the epochs. The last
-row is the arithmetic alone: what an epoch's multiplications would take at the rate of one large
-matrix product.
+All use Adam and the same batch size. They take turns, each in its own process, so that a machine
+whose speed drifts treats all alike. Each loads MNIST from the same local file, trains, evaluates
+the test images after each epoch, plots the training curves and saves its model. Seconds per epoch
+are those of the whole training, evaluations included, divided by the epochs.
 
 The table is printed and written to benchmark.md, the single measurements to benchmark.json. It
 needs Linux or macOS. EPOCHS=2 in the environment makes the runs shorter.
 
-Rows "restricted to AVX2" imitate a processor without AVX-512: oneDNN's kernels are held down to
-AVX2, and plain Keras gets TensorFlow's own kernels, as TensorFlow chooses there. Those kernels
-still use what the processor has, which flatters plain Keras.
+The rows "limited to AVX2" imitate a processor without AVX-512: oneDNN is limited to AVX2, and plain
+Keras gets TensorFlow's own kernels, as TensorFlow chooses there. Those kernels still use what the
+processor has, which flatters plain Keras.
 """
 
 import argparse
@@ -35,30 +33,27 @@ import numpy as np
 SCRIPT = Path(__file__).resolve().parent.parent / "deep_learning_model.py"
 EPOCHS = int(os.environ.get("EPOCHS", 5))  # of every contestant
 BATCH_SIZE = 32
-# Multiplications and additions an image, 14.8 million: two for each weight and place where it is
-# used, forward, once more for the weights' gradients and once more for the inputs' gradients, which
-# the first layer doesn't need.
-FIRST, OTHERS = 26 * 26 * 9 * 32, 11 * 11 * 9 * 32 * 64 + 1600 * 64 + 64 * 10
-FLOP_AN_IMAGE = 2 * (2 * FIRST + 3 * OTHERS)
 NAMES = {
     "script": "this script",
-    "script-32": "this script, 16 bits switched off",
+    "script-32": "this script in float32",
     "keras": "plain Keras",
-    "script-avx2": "this script, oneDNN restricted to AVX2",
-    "keras-avx2": "plain Keras, as TensorFlow computes on AVX2",
+    "keras-onednn": "plain Keras, oneDNN switched on",
     "torch": "PyTorch, eager",
-    "torch-compiled": "PyTorch, compiled",
-    "floor": "arithmetic floor",
+    "torch-tuned": "PyTorch, channels_last, fused Adam, bfloat16",
+    "script-avx2": "this script, oneDNN limited to AVX2",
+    "keras-avx2": "plain Keras, as on AVX2",
 }
 COLUMNS = {
-    "epoch": "seconds an epoch",
-    "process": "seconds in all",
+    "epoch": "seconds per epoch",
+    "process": "seconds, whole process",
     "memory": "peak memory, GB",
     "accuracy": "test accuracy, %",
 }
 
 
-# --- The contestants but for the script: each, in a process of its own, returns its figures. ---
+# --- The contestants but for the script: each, in its own process, returns its figures. ---
+
+
 def keras(data):
     import keras
     import matplotlib.pyplot as plt
@@ -88,12 +83,12 @@ def keras(data):
     ).history
     seconds = time.perf_counter() - started
     _, accuracy = model.evaluate(x_test, y_test)
-    draw_curves(plt, history)
+    plot_curves(plt, history)
     model.save("model.h5")
     return {"epoch": seconds / EPOCHS, "accuracy": 100 * accuracy}
 
 
-def torch(data, compiled=False):
+def torch(data, tuned=False):
     import matplotlib.pyplot as plt
     import torch
 
@@ -118,8 +113,11 @@ def torch(data, compiled=False):
         nn.ReLU(),
         nn.Linear(64, 10),
     ).to(device)
-    forward = torch.compile(model) if compiled else model
-    cross_entropy, optimizer = nn.CrossEntropyLoss(), torch.optim.Adam(model.parameters())
+    if tuned:  # torch.compile was slower here
+        model = model.to(memory_format=torch.channels_last)
+        x_train = x_train.to(memory_format=torch.channels_last)
+    cross_entropy = nn.CrossEntropyLoss()
+    optimizer = torch.optim.Adam(model.parameters(), fused=tuned)
     history = {"loss": [], "accuracy": [], "val_loss": [], "val_accuracy": []}
     started = time.perf_counter()
     for _ in range(EPOCHS):
@@ -127,8 +125,9 @@ def torch(data, compiled=False):
         losses, right = 0.0, 0
         order = torch.randperm(len(x_train), device=device)
         for indices in order.split(BATCH_SIZE):  # faster than a DataLoader here
-            logits = forward(x_train[indices])
-            loss = cross_entropy(logits, y_train[indices])
+            with torch.autocast(device, torch.bfloat16, enabled=tuned):
+                logits = model(x_train[indices])
+                loss = cross_entropy(logits, y_train[indices])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -142,30 +141,16 @@ def torch(data, compiled=False):
         history["val_loss"].append(float(cross_entropy(logits, y_test)))
         history["val_accuracy"].append(float((logits.argmax(1) == y_test).float().mean()))
     seconds = time.perf_counter() - started
-    draw_curves(plt, history)
+    plot_curves(plt, history)
     torch.save(model.state_dict(), "model.pt")
     return {"epoch": seconds / EPOCHS, "accuracy": 100 * history["val_accuracy"][-1]}
 
 
-def torch_compiled(data):
-    return torch(data, compiled=True)
+def torch_tuned(data):
+    return torch(data, tuned=True)
 
 
-def floor(data):
-    import tensorflow as tf
-
-    size = 4096 if tf.config.list_physical_devices("GPU") else 2048
-    a = tf.random.normal((size, size))
-    rates = []
-    for _ in range(10):
-        started = time.perf_counter()
-        tf.linalg.matmul(a, a)[0, 0].numpy()
-        rates.append(2 * size**3 / (time.perf_counter() - started))
-    with np.load(data) as arrays:
-        return {"epoch": len(arrays["y_train"]) * FLOP_AN_IMAGE / max(rates)}
-
-
-def draw_curves(plt, history):
+def plot_curves(plt, history):
     _, axes = plt.subplots(1, 2, figsize=(12, 4))
     for ax, name in zip(axes, ("accuracy", "loss")):
         ax.plot(history[name], label="training")
@@ -175,17 +160,20 @@ def draw_curves(plt, history):
 
 
 # --- The measuring. ---
-# Runs the script's main without 16-bit arithmetic, whatever the processor.
+# Runs the script's main in float32, whatever the processor.
 WITH_32_BITS = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import deep_learning_model as d
-d.fastest_dtype = lambda: "float32"
+d.device_and_dtype = lambda: ("the CPU", "float32")
 d.main(sys.argv[2:])
 """
 # TensorFlow chooses its own kernels on a processor with AVX2 alone, the script oneDNN's.
-AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
-AVX2_DEFAULT = {"TF_ENABLE_ONEDNN_OPTS": "0"}
+SETTINGS = {
+    "script-avx2": {"ONEDNN_MAX_CPU_ISA": "AVX2"},
+    "keras-avx2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "TF_ENABLE_ONEDNN_OPTS": "0"},
+    "keras-onednn": {"TF_ENABLE_ONEDNN_OPTS": "1"},
+}
 
 
 def baseline(name):
@@ -198,16 +186,15 @@ def measure(name, data, seed):
 
     Return None if it fails, and print why.
     """
-    environment = {**os.environ, "MPLBACKEND": "agg", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    if name.endswith("-avx2"):
-        environment |= AVX2 | (AVX2_DEFAULT if name == "keras-avx2" else {})
+    environment = {**os.environ, "MPLBACKEND": "agg", **SETTINGS.get(name, {})}
     if name.startswith("script"):
         start = ["-c", WITH_32_BITS, str(SCRIPT.parent)] if name == "script-32" else [str(SCRIPT)]
         command = [sys.executable, *start, "--data", data, "--no-show"]
         command += f"--seed {seed} --epochs {EPOCHS} --batch-size {BATCH_SIZE}".split()
     else:
         command = [sys.executable, str(Path(__file__).resolve())]
-        command += ["--contestant", name.removesuffix("-avx2"), "--data", data]
+        contestant = name.removesuffix("-avx2").removesuffix("-onednn")
+        command += ["--contestant", contestant, "--data", data]
     with tempfile.TemporaryDirectory() as folder, open(os.path.join(folder, "log"), "w+") as log:
         started = time.perf_counter()
         process = subprocess.Popen(
@@ -229,28 +216,8 @@ def measure(name, data, seed):
             }
         else:
             figures = json.loads(Path(folder, "figures.json").read_text())
-    if name != "floor":
-        unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
-        figures |= {"process": seconds, "memory": usage.ru_maxrss * unit / 1e9}
-    return figures
-
-
-def part_of(data, fraction, folder):
-    """Write the first ``fraction`` of ``data``'s training images to an .npz file.
-
-    Return its path and how many they are.
-    """
-    with np.load(data) as arrays:
-        n = int(len(arrays["y_train"]) * fraction)
-        path = os.path.join(folder, f"mnist-{n}.npz")
-        np.savez(
-            path,
-            x_train=arrays["x_train"][:n],
-            y_train=arrays["y_train"][:n],
-            x_test=arrays["x_test"],
-            y_test=arrays["y_test"],
-        )
-    return path, n
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
+    return figures | {"process": seconds, "memory": usage.ru_maxrss * unit / 1e9}
 
 
 def spread(values):
@@ -261,7 +228,7 @@ def spread(values):
 
 
 def table(results):
-    """Return Markdown: a row a contestant, with each figure and its ratio to plain Keras.
+    """Return Markdown: a row per contestant, with each figure and its ratio to plain Keras.
 
     A figure is the median (minimum to maximum) of the turns. Ratios are taken turn by turn and then
     their median, so that what slowed a whole turn cancels.
@@ -315,7 +282,7 @@ import sys
 import numpy as np
 sys.path.insert(0, sys.argv[1])
 import deep_learning_model as d
-a, b = d.load_keras_data_set("mnist")
+a, b = d.load_mnist()
 np.savez(sys.argv[2], x_train=a[0], y_train=a[1], x_test=b[0], y_test=b[1])
 """
 
@@ -329,13 +296,6 @@ def main():
     )
     parser.add_argument(
         "--contestants", nargs="+", choices=NAMES, default=list(NAMES), help="who takes part"
-    )
-    parser.add_argument(
-        "--fractions",
-        nargs="+",
-        type=float,
-        default=[1.0],
-        help="shares of the training images, a table each",
     )
     parser.add_argument(
         "--first-seed", type=int, default=1000, help="the script's seed in the first turn"
@@ -362,28 +322,23 @@ def main():
             data = os.path.join(folder, "mnist.npz")
             command = [sys.executable, "-c", SAVE_MNIST, str(SCRIPT.parent), data]
             subprocess.run(command, check=True)
-        text, everything = [machine()], {}
-        for fraction in options.fractions:
-            part, n = part_of(data, fraction, folder)
-            results = {name: [] for name in options.contestants}
-            for turn in range(options.runs):
-                for name in options.contestants:
-                    if None in results[name]:  # it could not run the first time, so it can't now
-                        results[name].append(None)
-                        continue
-                    figures = measure(name, part, options.first_seed + turn)
-                    results[name].append(figures)
-                    turns = f"turn {turn + 1}/{options.runs}"
-                    print(f"{n:,} images, {turns}, {NAMES[name]}: {figures}", flush=True)
-            everything[n] = results
-            text.append(f"{n:,} training images:\n\n{table(results)}")
-    print("\n" + "\n\n".join(text))
+        results = {name: [] for name in options.contestants}
+        for turn in range(options.runs):
+            for name in options.contestants:
+                if None in results[name]:  # it failed the first time, so it would fail now
+                    results[name].append(None)
+                    continue
+                figures = measure(name, data, options.first_seed + turn)
+                results[name].append(figures)
+                turns = f"turn {turn + 1}/{options.runs}"
+                print(f"{turns}, {NAMES[name]}: {figures}", flush=True)
+    text = f"{machine()}\n\n{table(results)}\n"
+    print(f"\n{text}")
     options.output_dir.mkdir(parents=True, exist_ok=True)
-    (options.output_dir / "benchmark.md").write_text("\n\n".join(text) + "\n")
-    (options.output_dir / "benchmark.json").write_text(
-        json.dumps({"machine": text[0], "results": everything}, indent=2) + "\n"
-    )
-    print(f"\nWritten to {options.output_dir.resolve()}: benchmark.md, benchmark.json")
+    (options.output_dir / "benchmark.md").write_text(text)
+    content = json.dumps({"machine": machine(), "results": results}, indent=2)
+    (options.output_dir / "benchmark.json").write_text(content + "\n")
+    print(f"Written to {options.output_dir.resolve()}: benchmark.md, benchmark.json")
 
 
 if __name__ == "__main__":

@@ -110,16 +110,16 @@ def idx(array):
     return bytes([0, 0, 8, array.ndim]) + shape + array.tobytes()
 
 
-def draw_bar(path, lying=False, size=(60, 60), mode="L", paper=255, ink=0, **options):
-    """Write a picture of an upright or a lying bar in the middle of the paper; return ``path``."""
+def draw_bar(path, lying=False, size=(60, 60), mode="L"):
+    """Write a picture of a black bar on white paper, upright or lying; return ``path``."""
     width, height = size
-    picture = Image.new("L", size, paper)
+    picture = Image.new("L", size, "white")
     if lying:
-        picture.paste(ink, (width // 4, height * 2 // 5, width * 3 // 4, height * 3 // 5))
+        picture.paste(0, (width // 4, height * 9 // 20, width * 3 // 4, height * 11 // 20))
     else:
-        picture.paste(ink, (width * 2 // 5, height // 4, width * 3 // 5, height * 3 // 4))
+        picture.paste(0, (width * 9 // 20, height // 4, width * 11 // 20, height * 3 // 4))
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.convert("RGB").convert(mode).save(path, **options)
+    picture.convert("RGB").convert(mode).save(path)
     return path
 
 

@@ -1,10 +1,10 @@
 """The whole program, run as its users run it, on a few hundred real images."""
 
+import contextlib
 import json
 import os
 import re
 import signal
-import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +17,7 @@ import pytest
 from matplotlib.text import Text
 
 import deep_learning_model as dlm
-from conftest import FILES, SCRIPT, contents, own_words, refusal, run, run_here
+from conftest import FILES, SCRIPT, contents, refusal, run, run_here
 
 
 @pytest.fixture(scope="module")
@@ -61,16 +61,8 @@ def test_metrics_agree_with_the_saved_model(first_run, small_npz):
     assert metrics["epochs"]["val_accuracy"][-1] == pytest.approx(accuracy, abs=0.01)
     assert len(metrics["epochs"]["loss"]) == 5
     assert metrics["options"]["seed"] == 5 and metrics["options"]["batch_size"] == 32
-    assert set(metrics["versions"]) == {"python", "tensorflow", "keras", "numpy"}
     assert metrics["versions"]["keras"] == keras.__version__
     assert metrics["training_seconds"] > 0
-
-
-def test_figures_are_pictures_of_a_useful_size(first_run):
-    for path in first_run[1].glob("*.png"):
-        content = path.read_bytes()
-        width, height = struct.unpack(">II", content[16:24])
-        assert content[:8] == b"\x89PNG\r\n\x1a\n" and width >= 1000 and height >= 500
 
 
 def test_keras_settings_of_the_user_do_not_matter(first_run):
@@ -95,55 +87,39 @@ def test_the_same_seed_gives_the_same_file_and_one_accuracy_stands_everywhere(
     assert re.search(r"(\d+) errors in 300", matrix)[1] == str(round(300 * (1 - accuracy)))
 
 
-def in_terminal(command, **kwargs):
-    """Run ``command`` in a pseudo-terminal; give the process and its output, piece by piece."""
+def hear_ctrl_c():
+    """Undo that a shell makes its background jobs deaf to Ctrl-C, which their children inherit."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals of POSIX")
+def test_a_terminal_gets_a_progress_bar_that_never_passes_its_end_and_ctrl_c_ends_the_run(
+    first_run, small_npz, tmp_path
+):
+    """One call of TensorFlow does 75 of the 100 steps."""
     import pty
 
-    main, side = pty.openpty()
-    process = subprocess.Popen(command, stdin=side, stdout=side, stderr=side, **kwargs)
-    os.close(side)
-    while True:
-        try:
-            yield process, os.read(main, 65536).decode(errors="replace")
-        except OSError:  # Linux's way to say that the other side is closed
-            process.wait()
-            break
-    os.close(main)
-
-
-@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals of POSIX")
-def test_a_terminal_gets_keras_progress_bar_which_never_passes_its_end(small_npz, tmp_path):
-    """One call of TensorFlow does 75 of the 100 steps."""
-    command = [sys.executable, str(SCRIPT), "--data", str(small_npz), "--epochs", "1"]
-    output = ""
-    for process, piece in in_terminal([*command, "--batch-size", "6"], cwd=tmp_path):  # noqa: B007
-        output += piece
-    assert process.returncode == 0
-    text = own_words(output)
-    progress = [tuple(map(int, pair)) for pair in re.findall(r"(\d+)/(\d+)\x1b", text)]
-    assert (75, 100) in progress and (100, 100) in progress
-    assert all(done <= steps for done, steps in progress)
-    assert "Warning" not in text
-
-
-@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals of POSIX")
-def test_ctrl_c_ends_with_one_line_and_status_130(first_run, small_npz, tmp_path):
     for name, content in contents(first_run[1]).items():
         (tmp_path / name).write_bytes(content)
     before = contents(tmp_path)
-    command = [sys.executable, str(SCRIPT), "--data", str(small_npz), "--epochs", "1000"]
-
-    def hear_ctrl_c():  # a shell's background jobs are deaf to it, and so are their children
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    output, interrupted = "", False
-    for process, piece in in_terminal(command, cwd=tmp_path, preexec_fn=hear_ctrl_c):
-        output += piece
-        if "Epoch 3/" in output and not interrupted:
-            process.send_signal(signal.SIGINT)
-            interrupted = True
-    assert process.returncode == 130, output
-    assert "Interrupted" in output.splitlines()[-1] and "Traceback" not in output
+    command = [sys.executable, str(SCRIPT), "--data", str(small_npz), "--batch-size", "6"]
+    main, side = pty.openpty()
+    terminal = {"stdin": side, "stdout": side, "stderr": side, "preexec_fn": hear_ctrl_c}
+    process = subprocess.Popen([*command, "--epochs", "1000"], cwd=tmp_path, **terminal)
+    os.close(side)
+    output = b""
+    with contextlib.suppress(OSError):  # Linux's way to say that the other side is closed
+        while piece := os.read(main, 65536):
+            if b"Epoch 3/" in output + piece and b"Epoch 3/" not in output:
+                process.send_signal(signal.SIGINT)
+            output += piece
+    os.close(main)
+    text = output.decode(errors="replace")
+    assert process.wait() == 130, text
+    progress = [tuple(map(int, pair)) for pair in re.findall(r"(\d+)/(\d+)\x1b", text)]
+    assert (75, 100) in progress and (100, 100) in progress
+    assert all(done <= steps for done, steps in progress)
+    assert "Interrupted" in text.splitlines()[-1] and "Traceback" not in text
     assert contents(tmp_path) == before
 
 
@@ -171,7 +147,7 @@ def test_a_network_that_no_h5_file_holds_is_refused_before_the_training(
 
     def networks():
         norm = keras.layers.BatchNormalization(name="norm")
-        return {"cnn": [keras.layers.Flatten(), norm]}
+        return {"cnn": [keras.layers.Flatten(), keras.layers.Dense(8), norm]}
 
     monkeypatch.setattr(dlm, "networks", networks)
     usual = ["--data", small_npz, "--epochs", 1, "--output-dir", tmp_path]
@@ -182,7 +158,7 @@ def test_a_network_that_no_h5_file_holds_is_refused_before_the_training(
     assert list(tmp_path.iterdir()) == []
     run_here(*usual, "--format", "keras")
     model = keras.models.load_model(tmp_path / "mnist_cnn_model.keras")
-    assert model.get_layer("norm").count_params() == 4 * 784
+    assert model.get_layer("norm").count_params() == 4 * 8
 
 
 def test_a_model_that_can_not_take_its_place_stays_and_is_named(small_npz, tmp_path, monkeypatch):
@@ -200,38 +176,24 @@ def test_a_model_that_can_not_take_its_place_stays_and_is_named(small_npz, tmp_p
     assert (tmp_path / "mnist_cnn_model.h5").read_text() == "old"
 
 
-@pytest.mark.parametrize(
-    "architecture, parameters", [("cnn-dropout", "225,034"), ("dnn", "235,146")]
-)
-def test_every_network_is_trained_saved_and_named(
-    architecture, parameters, small_npz, tmp_path, capsys
-):
-    options = ["--epochs", 2, "--architecture", architecture, "--output-dir", tmp_path]
-    run_here("--data", small_npz, *options)
-    output = capsys.readouterr()
-    name = f"mnist_{architecture.replace('-', '_')}_model.h5"
-    assert parameters in output.out and name in output.out.splitlines()[-1] and output.err == ""
-    assert_accuracy(tmp_path / name, tmp_path / "metrics.json", small_npz, 0.3)
-
-
-def assert_accuracy(model_path, metrics_path, npz, least):
-    with np.load(npz) as data:
-        x, y = dlm.normalize(data["x_test"]), data["y_test"]
-    _, accuracy = keras.models.load_model(model_path).evaluate(x, y, verbose=0)
-    metrics = json.loads(metrics_path.read_text())
-    assert accuracy == pytest.approx(metrics["test_accuracy"]) and accuracy > least
-
-
 # Keras 3.15 against NumPy 2.4:
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-def test_a_keras_file_is_written_on_request_and_can_be_trained_on(small_npz, tmp_path):
-    options = ["--epochs", 1, "--format", "keras", "--output-dir", tmp_path]
-    run_here("--data", small_npz, *options)
-    path = tmp_path / "mnist_cnn_model.keras"
-    assert_accuracy(path, tmp_path / "metrics.json", small_npz, 0.2)
+@pytest.mark.parametrize("architecture", ["cnn-dropout", "dnn"])
+def test_every_network_is_trained_and_saved_as_a_keras_file_on_request(
+    architecture, small_npz, tmp_path
+):
+    options = ["--architecture", architecture, "--format", "keras", "--output-dir", tmp_path]
+    run_here("--data", small_npz, "--epochs", 2, *options)
+    (path,) = tmp_path.glob("*model*")
+    assert path.name == f"mnist_{architecture.replace('-', '_')}_model.keras"
+    model = keras.models.load_model(path)
+    assert model.count_params() == {"cnn-dropout": 225_034, "dnn": 235_146}[architecture]
     with np.load(small_npz) as data:
-        keras.models.load_model(path).fit(dlm.normalize(data["x_test"]), data["y_test"], verbose=0)
-    assert not (tmp_path / "mnist_cnn_model.h5").exists()
+        x, y = dlm.normalize(data["x_test"]), data["y_test"]
+    _, accuracy = model.evaluate(x, y, verbose=0)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert accuracy == pytest.approx(metrics["test_accuracy"]) and accuracy > 0.3
+    model.fit(x, y, verbose=0)
 
 
 def test_a_validation_split_is_held_out_of_the_training(small_npz, tmp_path, capsys):

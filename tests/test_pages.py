@@ -35,10 +35,12 @@ def test_every_file_that_a_page_names_in_code_exists(page):
             assert (ROOT / name).exists() or (page.parent / name).exists(), name
 
 
-def test_pictures_are_small():
-    pictures = list((ROOT / "tests" / "pictures").glob("*.png"))
-    assert len(pictures) == 4
-    assert all(path.stat().st_size <= 120_000 for path in pictures)
+def test_pictures_are_small_and_all_are_shown():
+    pages = "".join(page.read_text("utf-8") for page in PAGES)
+    pictures = list((ROOT / "tests" / "pictures").iterdir())
+    assert pictures
+    for path in pictures:
+        assert path.stat().st_size <= 150_000 and f"pictures/{path.name}" in pages, path.name
 
 
 def test_the_front_page_is_short_and_gives_its_commands_at_once():

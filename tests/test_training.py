@@ -5,18 +5,21 @@ import numpy as np
 import pytest
 
 import deep_learning_model as dlm
-from conftest import refusal
 
 
 def train(data, curve_data, epochs=2, batch_size=32, learning_rate=0.003, seed=0, dtype=None):
     """Train a new network on ``data`` as the script does; return it, finished, and the history."""
+    keras.config.set_dtype_policy(dtype or dlm.device_and_dtype()[1])
     batches = dlm.training_batches(*data, batch_size, seed)
-    model = dlm.build_model(dtype=dtype or dlm.fastest_dtype())
+    model = dlm.build_model()
     history = dlm.train(model, batches, curve_data, epochs, learning_rate)
-    return dlm.final_model(model), history
+    dlm.finish(model)
+    return model, history
 
 
-def test_the_network_is_the_fixed_one():
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_the_network_is_the_fixed_one_in_keras_dtype_policy(dtype):
+    keras.config.set_dtype_policy(dtype)
     model = dlm.build_model()
     described = [(type(layer).__name__, layer.output.shape[1:]) for layer in model.layers]
     assert described == [
@@ -32,13 +35,7 @@ def test_the_network_is_the_fixed_one():
     activations = [layer.activation.__name__ for layer in layers]
     assert activations == ["relu", "relu", "relu", "softmax"]
     assert model.count_params() == 121_930 and model.input_shape == (None, 28, 28, 1)
-
-
-def test_augment_without_motion_changes_nothing(monkeypatch, mnist):
-    monkeypatch.setattr(dlm, "DISTORTION", 0.0)
-    monkeypatch.setattr(dlm, "SHIFT", 0.0)
-    images = dlm.normalize(mnist[0][0][:5])
-    np.testing.assert_allclose(dlm.augment(images, (1, 2)), images, atol=1e-6)
+    assert [layer.dtype_policy.name for layer in model.layers] == 6 * [dtype] + ["float32"]
 
 
 def test_augment_distorts_about_the_centre_in_every_way(monkeypatch):
@@ -72,6 +69,12 @@ def test_augment_shifts_each_image_by_its_own_amount_within_the_limit(monkeypatc
         assert len(np.unique(shifts.round(4))) > 150
 
 
+def test_augment_fills_with_what_is_at_the_border():
+    """Not with black, which would frame an image on white paper."""
+    white = np.ones((50, 28, 28, 1), "float32")
+    np.testing.assert_allclose(dlm.augment(white, (1, 2)), white, atol=1e-5)
+
+
 def test_augment_leaves_the_promised_share_of_the_images_as_they_are(mnist):
     images = dlm.normalize(mnist[0][0][:4000])
     changes = np.abs(dlm.augment(images, (7, 8)) - images).max((1, 2, 3))
@@ -83,19 +86,7 @@ def test_augmentation_can_be_switched_off(mnist):
     images = dlm.normalize(mnist[0][0][:8])
     batches = dlm.training_batches(images, np.arange(8), 8, seed=0, augmentation=False)
     moved, order = next(iter(batches))
-    np.testing.assert_array_equal(moved, images.numpy()[order.numpy()])
-
-
-def test_a_diverging_training_is_refused(small):
-    assert "--learning-rate" in refusal(lambda: train(*small, learning_rate=1000.0))
-
-
-def test_augment_depends_on_its_seed_alone(mnist):
-    images = dlm.normalize(mnist[0][0][:8])
-    first, again, other = (dlm.augment(images, seed).numpy() for seed in ((1, 2), (1, 2), (1, 3)))
-    np.testing.assert_array_equal(first, again)
-    assert np.abs(first - other).max() > 0.1
-    assert first.dtype == np.float32 and first.min() >= 0 and first.max() <= 1 + 1e-6
+    np.testing.assert_array_equal(moved, dlm.CONTRAST * images.numpy()[order.numpy()])
 
 
 def test_an_epoch_holds_every_image_once_in_an_order_of_its_own():
@@ -128,21 +119,32 @@ def small(mnist):
     return training, (dlm.normalize(x_test[:500]), y_test[:500])
 
 
-def test_training_learns_and_records_each_epoch(small, capsys):
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_training_learns_records_each_epoch_and_ends_with_a_model_of_32_bits(dtype, small, capsys):
     keras.utils.set_random_seed(0)
-    model, history = train(*small, epochs=3)
-    lengths = {name: len(values) for name, values in history.items()}
-    assert lengths == {"accuracy": 3, "loss": 3, "val_accuracy": 3, "val_loss": 3}
+    model, history = train(*small, epochs=3, dtype=dtype)
+    for name in "accuracy", "crossentropy", "val_accuracy", "val_crossentropy":
+        assert len(history[name]) == 3
     assert history["val_accuracy"][-1] > 0.85
-    # The curves are measured with 16 bits where the processor has them.
-    last = [history["val_loss"][-1], history["val_accuracy"][-1]]
+    # The finished model takes images from 0 to 1, whatever the contrast in the training was.
+    last = [history["val_crossentropy"][-1], history["val_accuracy"][-1]]
     np.testing.assert_allclose(last, model.evaluate(*small[1], verbose=0), rtol=0.02)
     lines = capsys.readouterr().out.splitlines()
     epochs = [line for line in lines if line.startswith("Epoch")]
     assert epochs == ["Epoch 1/3", "Epoch 2/3", "Epoch 3/3"]
     assert sum("32/32" in line and "val_accuracy" in line for line in lines) == 3
-    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+    assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
     assert {weight.dtype.name for weight in model.get_weights()} == {"float32"}
+
+
+def test_the_loss_is_that_of_softened_probabilities_with_smoothed_labels():
+    probabilities = np.float32([[0.7, 0.2, 0.1], [0.01, 0.01, 0.98]])
+    labels = np.array([0, 1])
+    softened = np.sqrt(probabilities) / np.sqrt(probabilities).sum(1, keepdims=True)
+    targets = 0.95 * np.eye(3)[labels] + 0.05 / 3
+    expected = -(targets * np.log(softened)).sum(1)
+    losses = dlm.smoothed_crossentropy(labels, probabilities)
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
 
 
 def test_adams_learning_rate_climbs_to_the_peak_and_falls_to_zero(small, monkeypatch):
@@ -163,40 +165,10 @@ def test_adams_learning_rate_climbs_to_the_peak_and_falls_to_zero(small, monkeyp
     assert rates[:6] == sorted(rates[:6]) and rates[5:] == sorted(rates[5:], reverse=True)
 
 
-@pytest.mark.parametrize("images, batch_size", [(1, 32), (5, 1), (20, 7)])
-def test_tiny_data_train_too(small, images, batch_size):
-    (x, y), test = small
-    _, history = train((x[:images], y[:images]), test, epochs=1, batch_size=batch_size)
-    assert np.isfinite(history["loss"]).all()
-
-
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others(small):
-    def weights(seed):
-        keras.utils.set_random_seed(seed)
-        model, _ = train(*small, epochs=1, seed=seed)
-        return np.concatenate([weight.ravel() for weight in model.get_weights()])
-
-    first, again, other = weights(3), weights(3), weights(4)
-    np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first, other)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
-def test_either_arithmetic_learns_and_what_is_finished_computes_with_32_bits(dtype, small):
-    keras.utils.set_random_seed(0)
-    trained = dlm.build_model(dtype=dtype)
-    assert [layer.dtype_policy.name for layer in trained.layers] == 6 * [dtype] + ["float32"]
-    assert keras.config.dtype_policy().name == "float32"
-    model, history = train(*small, epochs=3, dtype=dtype)
-    assert history["val_accuracy"][-1] > 0.85
-    assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
-    assert model.predict(small[1][0][:5], verbose=0).dtype == np.float32
-
-
 @pytest.mark.parametrize(
     "name, value", [("TF_ENABLE_ONEDNN_OPTS", "0"), ("ONEDNN_MAX_CPU_ISA", "AVX2")]
 )
 def test_16_bits_are_left_alone_where_the_user_keeps_onednn_from_them(name, value, monkeypatch):
     """Elsewhere they take five times as long, or TensorFlow fails."""
     monkeypatch.setenv(name, value)
-    assert dlm.fastest_dtype() == "float32"
+    assert dlm.device_and_dtype()[1] == "float32"

@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import functools
 import http.server
+import json
 import os
 import queue
 import re
@@ -28,10 +29,17 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent))
-import deep_learning_model  # noqa: E402
+import deep_learning_model as dlm  # noqa: E402
 
 MODERN = ("3.11", "3.12", "3.10")
+NEWEST = (*MODERN, "3.13")
 TFJS = "4.22.0"
+KERAS = "check_keras.py keras FOLDER"
+TF_KERAS = "check_keras.py tensorflow.keras FOLDER"
+CONVERTED = "check_converted.py "
+CONVERT_TFJS = (
+    "-m tensorflowjs.converters.converter --input_format=keras FOLDER/mnist_cnn_model.h5 FOLDER/web"
+)
 
 
 class Consumer(NamedTuple):
@@ -42,87 +50,43 @@ class Consumer(NamedTuple):
     backend: str = "tensorflow"
 
 
+TF_115 = "tensorflow==1.15.5 protobuf<3.21"
+TUNED = " fine-tune"
 CONSUMERS = [
+    Consumer("Keras 3 newest on TensorFlow", NEWEST, "tensorflow", KERAS + TUNED),
+    Consumer("Keras 3 newest on JAX", NEWEST, "keras jax", KERAS + TUNED, "jax"),
+    Consumer("Keras 3 newest on PyTorch", NEWEST, "keras torch==2.13.0", KERAS + TUNED, "torch"),
+    Consumer("Keras 3.0.5", MODERN, "tensorflow==2.16.2 keras==3.0.5", KERAS),
+    Consumer("Keras 3.6.0", MODERN, "tensorflow==2.18.1 keras==3.6.0", KERAS),
     Consumer(
-        "Keras 3 newest on TensorFlow",
-        MODERN + ("3.13",),
-        "tensorflow",
-        "check_keras.py keras FOLDER fine-tune",
+        "tf_keras newest", MODERN, "tensorflow tf_keras", "check_keras.py tf_keras FOLDER" + TUNED
     ),
+    Consumer("TensorFlow 2.15", ("3.11", "3.10", "3.9"), "tensorflow==2.15.1", TF_KERAS + TUNED),
+    Consumer("TensorFlow 2.10", ("3.10", "3.9", "3.8"), "tensorflow==2.10.1 numpy<2", TF_KERAS),
+    Consumer("TensorFlow 2.4", ("3.8", "3.7", "3.6"), "tensorflow==2.4.4", TF_KERAS),
+    Consumer("TensorFlow 1.15", ("3.7", "3.6"), TF_115, TF_KERAS),
     Consumer(
-        "Keras 3 newest on JAX",
-        MODERN + ("3.13",),
-        "keras jax",
-        "check_keras.py keras FOLDER fine-tune",
-        "jax",
+        "Keras 2.2.4 on TensorFlow 1.15", ("3.7", "3.6"), TF_115 + " keras==2.2.4 h5py<3", KERAS
     ),
+    Consumer("TensorFlow Lite converter", MODERN, "tensorflow", CONVERTED + "tflite FOLDER"),
+    Consumer("LiteRT", MODERN, "ai-edge-litert", CONVERTED + "litert FOLDER"),
     Consumer(
-        "Keras 3 newest on PyTorch",
-        MODERN + ("3.13",),
-        "keras torch==2.13.0",
-        "check_keras.py keras FOLDER fine-tune",
-        "torch",
+        "ONNX Runtime (tf2onnx)",
+        MODERN,
+        "tensorflow tf2onnx onnxruntime",
+        CONVERTED + "onnx FOLDER",
     ),
-    Consumer(
-        "Keras 3.0.5", MODERN, "tensorflow==2.16.2 keras==3.0.5", "check_keras.py keras FOLDER"
-    ),
-    Consumer(
-        "Keras 3.6.0", MODERN, "tensorflow==2.18.1 keras==3.6.0", "check_keras.py keras FOLDER"
-    ),
-    Consumer(
-        "tf_keras newest", MODERN, "tensorflow tf_keras", "check_keras.py tf_keras FOLDER fine-tune"
-    ),
-    Consumer(
-        "TensorFlow 2.15",
-        ("3.11", "3.10", "3.9"),
-        "tensorflow==2.15.1",
-        "check_keras.py tensorflow.keras FOLDER fine-tune",
-    ),
-    Consumer(
-        "TensorFlow 2.10",
-        ("3.10", "3.9", "3.8"),
-        "tensorflow==2.10.1 numpy<2",
-        "check_keras.py tensorflow.keras FOLDER",
-    ),
-    Consumer(
-        "TensorFlow 2.4",
-        ("3.8", "3.7", "3.6"),
-        "tensorflow==2.4.4",
-        "check_keras.py tensorflow.keras FOLDER",
-    ),
-    Consumer(
-        "TensorFlow 1.15",
-        ("3.7", "3.6"),
-        "tensorflow==1.15.5 protobuf<3.21",
-        "check_keras.py tensorflow.keras FOLDER",
-    ),
-    Consumer(
-        "Keras 2.2.4 on TensorFlow 1.15",
-        ("3.7", "3.6"),
-        "tensorflow==1.15.5 keras==2.2.4 protobuf<3.21 h5py<3",
-        "check_keras.py keras FOLDER",
-    ),
-    Consumer("TensorFlow Lite converter", MODERN, "tensorflow", "check_litert.py FOLDER convert"),
-    Consumer("LiteRT", MODERN, "ai-edge-litert", "check_litert.py FOLDER run"),
-    Consumer(
-        "ONNX Runtime (tf2onnx)", MODERN, "tensorflow tf2onnx onnxruntime", "check_onnx.py FOLDER"
-    ),
-    Consumer("OpenVINO", MODERN, "tensorflow openvino", "check_openvino.py FOLDER"),
-    Consumer(
-        "SavedModel and .keras", MODERN + ("3.13",), "tensorflow", "check_savedmodel.py FOLDER"
-    ),
+    Consumer("OpenVINO", MODERN, "tensorflow openvino", CONVERTED + "openvino FOLDER"),
+    Consumer("SavedModel", NEWEST, "tensorflow", CONVERTED + "savedmodel FOLDER"),
+    Consumer(".keras", NEWEST, "tensorflow", CONVERTED + "keras FOLDER"),
     Consumer(
         "Core ML (coremltools)",
         ("3.11", "3.10"),
         "tensorflow==2.15.1 coremltools==9.0",
-        "check_coreml.py FOLDER",
+        CONVERTED + "coreml FOLDER",
     ),
     Consumer(
-        "TensorFlow.js converter",
-        ("3.11", "3.10"),
-        "tensorflowjs==" + TFJS + " ydf<0.13",
-        "-m tensorflowjs.converters.converter --input_format=keras "
-        "FOLDER/mnist_cnn_model.h5 FOLDER/web",
+        "TensorFlow.js converter", ("3.11", "3.10"), f"tensorflowjs=={TFJS} ydf<0.13", CONVERT_TFJS
     ),
 ]
 
@@ -185,44 +149,35 @@ def npm_folder(cache):
 
 
 def train(folder):
-    """Run the main job into ``folder``; keep there what the script makes of the test images."""
-    trained = []
-    save_h5 = deep_learning_model.save_h5
-    deep_learning_model.save_h5 = lambda model, path: (trained.append(model), save_h5(model, path))
-    deep_learning_model.main(["--output-dir", str(folder), "--no-show"])
-    (x_train, y_train), (x_test, y_test) = deep_learning_model.load_keras_data_set("mnist")
-    x_train = deep_learning_model.normalize(x_train[:6000]).numpy()
-    x_test = deep_learning_model.normalize(x_test).numpy()
-    loss, accuracy = trained[0].evaluate(x_test, y_test, batch_size=100, verbose=0)
-    probabilities = trained[0].predict(x_test, verbose=0)
+    """Run the main job into ``folder``; keep there what its model makes of the test images."""
+    dlm.main(["--output-dir", str(folder), "--no-show"])
+    metrics = json.loads((folder / "metrics.json").read_text())
+    dlm.keras.config.set_dtype_policy("float32")
+    model, _ = dlm.load_model(folder / "mnist_cnn_model.h5")
+    (x_train, y_train), (x_test, y_test), _ = dlm.load_data(["mnist"])
+    x_test = dlm.normalize(x_test).numpy()
+    probabilities = model.predict(x_test, batch_size=100, verbose=0)
     np.savez(
         folder / "expected.npz",
         images=x_test,
         labels=y_test,
         probabilities=probabilities,
-        loss=loss,
-        accuracy=accuracy,
-        x_train=x_train,
+        loss=metrics["test_loss"],
+        accuracy=metrics["test_accuracy"],
+        x_train=dlm.normalize(x_train[:6000]),
         y_train=y_train[:6000],
     )
     x_test[:1000].tofile(folder / "images.bin")
     probabilities[:1000].tofile(folder / "probabilities.bin")
 
 
-def clean_environment():
-    """Return this environment but for what TensorFlow added, which would turn version 1 into 2."""
-    return {name: value for name, value in os.environ.items() if name != "TF2_BEHAVIOR"}
-
-
 def check_consumer(consumer, folder, cache, discard):
     python = environment(consumer.pythons, consumer.requirements, cache)
     command = consumer.command.replace("FOLDER", str(folder)).split()
-    variables = {
-        **clean_environment(),
-        "KERAS_BACKEND": consumer.backend,
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "CUDA_VISIBLE_DEVICES": "-1",
-    }
+    # TensorFlow has set TF2_BEHAVIOR here, which would turn version 1 into 2.
+    variables = {name: value for name, value in os.environ.items() if name != "TF2_BEHAVIOR"}
+    variables |= {"KERAS_BACKEND": consumer.backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    variables["CUDA_VISIBLE_DEVICES"] = "-1"
     lines = run([python, *command], cwd=HERE, env=variables).strip().splitlines()
     sharers = [other for other in CONSUMERS if other.requirements == consumer.requirements]
     if discard and consumer == sharers[-1]:
@@ -294,26 +249,12 @@ def check_browser(folder, cache):
 def main():
     extra = {"TensorFlow.js in Node": check_node, "TensorFlow.js in Chromium": check_browser}
     parser = argparse.ArgumentParser(prog="tests/consumers", description=__doc__.split("\n\n")[0])
-    parser.add_argument(
-        "names",
-        nargs="*",
-        metavar="NAME",
-        help="parts of consumers' names; by default all are checked",
-    )
-    parser.add_argument(
-        "--own", action="store_true", help="leave out what needs another version of Python"
-    )
-    parser.add_argument(
-        "--cache",
-        type=Path,
-        default=Path(os.path.expanduser("~/.cache/mnist-consumers")),
-        help="where environments and the trained model are kept (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--discard",
-        action="store_true",
-        help="delete each environment after its last use: 5 GB instead of 30",
-    )
+    add = parser.add_argument
+    add("names", nargs="*", metavar="NAME", help="parts of consumers' names; by default all")
+    add("--own", action="store_true", help="leave out what needs another version of Python")
+    cache = Path.home() / ".cache" / "mnist-consumers"
+    add("--cache", type=Path, default=cache, help=f"for environments and the model ({cache})")
+    add("--discard", action="store_true", help="delete each environment after its last use")
     options = parser.parse_args()
     folder = options.cache / "model"
     shutil.rmtree(folder, ignore_errors=True)
