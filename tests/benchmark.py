@@ -31,6 +31,7 @@ from pathlib import Path
 import numpy as np
 
 SCRIPT = Path(__file__).resolve().parent.parent / "deep_learning_model.py"
+sys.path.insert(0, str(SCRIPT.parent))
 EPOCHS = int(os.environ.get("EPOCHS", 5))  # of every contestant
 BATCH_SIZE = 32
 NAMES = {
@@ -276,17 +277,6 @@ def machine():
     return f"{cores} cores of {model}{kind}, {system}, {', '.join(versions)}"
 
 
-# Asks the script's own loader for MNIST; runs in a process of its own.
-SAVE_MNIST = """
-import sys
-import numpy as np
-sys.path.insert(0, sys.argv[1])
-import deep_learning_model as d
-a, b = d.load_mnist()
-np.savez(sys.argv[2], x_train=a[0], y_train=a[1], x_test=b[0], y_test=b[1])
-"""
-
-
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
@@ -298,18 +288,13 @@ def main():
         "--contestants", nargs="+", choices=NAMES, default=list(NAMES), help="who takes part"
     )
     parser.add_argument(
-        "--first-seed", type=int, default=1000, help="the script's seed in the first turn"
-    )
-    parser.add_argument(
         "--output-dir",
         type=Path,
         default=Path("."),
         help="where benchmark.md and benchmark.json are written",
     )
     parser.add_argument("--contestant", choices=NAMES, help=argparse.SUPPRESS)
-    parser.add_argument(
-        "--data", help="an .npz file with MNIST; by default the script's own loader is asked"
-    )
+    parser.add_argument("--data", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.contestant:
         figures = globals()[options.contestant.replace("-", "_")](options.data)
@@ -317,18 +302,18 @@ def main():
         return
 
     with tempfile.TemporaryDirectory() as folder:
-        data = options.data
-        if data is None:
-            data = os.path.join(folder, "mnist.npz")
-            command = [sys.executable, "-c", SAVE_MNIST, str(SCRIPT.parent), data]
-            subprocess.run(command, check=True)
+        from deep_learning_model import load_data
+
+        data = os.path.join(folder, "mnist.npz")
+        (x_train, y_train), (x_test, y_test), _ = load_data(["mnist"])
+        np.savez(data, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
         results = {name: [] for name in options.contestants}
         for turn in range(options.runs):
             for name in options.contestants:
                 if None in results[name]:  # it failed the first time, so it would fail now
                     results[name].append(None)
                     continue
-                figures = measure(name, data, options.first_seed + turn)
+                figures = measure(name, data, 1000 + turn)
                 results[name].append(figures)
                 turns = f"turn {turn + 1}/{options.runs}"
                 print(f"{turns}, {NAMES[name]}: {figures}", flush=True)
