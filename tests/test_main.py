@@ -165,7 +165,7 @@ def test_a_model_that_can_not_take_its_place_stays_and_is_named(small_npz, tmp_p
     """As on Windows, where another program has the old model open."""
 
     def replace(path, target):
-        raise PermissionError("the old file is open")
+        raise PermissionError(13, "the old file is open", str(path), None, str(target))
 
     monkeypatch.setattr(Path, "replace", replace)
     (tmp_path / "mnist_cnn_model.h5").write_text("old")
