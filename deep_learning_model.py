@@ -184,7 +184,9 @@ def smoothed_crossentropy(labels, probabilities):
     return (1 - SMOOTHING) * one_label + SMOOTHING * all_labels
 
 
-def train(model, batches, validation_data, epochs=EPOCHS, learning_rate=LEARNING_RATE):
+def train(
+    model, batches, validation_data, epochs=EPOCHS, learning_rate=LEARNING_RATE, smoothing=True
+):
     """Train the model; return Keras's history, such as history["loss"], a value per epoch.
 
     After each epoch the model is evaluated on ``validation_data``, (images, labels), which
@@ -200,7 +202,7 @@ def train(model, batches, validation_data, epochs=EPOCHS, learning_rate=LEARNING
     )
     model.compile(
         optimizer=keras.optimizers.Adam(schedule, weight_decay=WEIGHT_DECAY),
-        loss=smoothed_crossentropy,
+        loss=smoothed_crossentropy if smoothing else "sparse_categorical_crossentropy",
         metrics=["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="crossentropy")],
         steps_per_execution=min(STEPS_PER_EXECUTION, len(batches)),
     )
@@ -705,7 +707,7 @@ def main(argv=None):
         require(not failures, f"{failures} of the pictures could not be read")
         return
 
-    names = [options.model.name, "metrics.json", *FIGURES]
+    names = [options.model.name, "metrics.json"] + FIGURES
     require(os.access(folder, os.W_OK), f"--output-dir {folder} is write-protected")
     for name in names:
         require(not (folder / name).is_dir(), f"{folder / name} is a folder; move it away")
@@ -717,8 +719,8 @@ def main(argv=None):
     if options.validation_split > 0:
         share, curve_name = options.validation_split, "validation"
         (x_train, y_train), validation_data = hold_out(x_train, y_train, share)
-    batch_size, augmentation = options.batch_size, options.augmentation
-    batches = training_batches(x_train, y_train, batch_size, options.seed, augmentation)
+    augmentation = options.augmentation
+    batches = training_batches(x_train, y_train, options.batch_size, options.seed, augmentation)
 
     keras.config.set_dtype_policy(dtype)
     model = build_model(options.architecture, x_train.shape[1:], len(class_names))
@@ -727,7 +729,8 @@ def main(argv=None):
         keras_2_config(model)  # fails now, not after the training, if it must
     model.summary()
     started = time.time()
-    history = train(model, batches, validation_data, options.epochs, options.learning_rate)
+    epochs, rate = options.epochs, options.learning_rate
+    history = train(model, batches, validation_data, epochs, rate, smoothing=augmentation)
     seconds = time.time() - started
     finish(model)
     with complete_file(options.model) as path:
@@ -769,8 +772,8 @@ def parse_options(argv=None):
     add("--batch-size", type=int, default=BATCH_SIZE, help=f"images per step {default}")
     add("--learning-rate", type=float, default=LEARNING_RATE, help=f"at its peak {default}")
     add("--seed", type=int, default=0, help=f"same seed, same CPU: same model {default}")
-    undistorted = "don't distort training images, as fashion_mnist's and cifar10's never are"
-    add("--no-augmentation", dest="augmentation", action="store_false", help=undistorted)
+    plain = "don't distort images or smooth labels, as always for fashion_mnist and cifar10"
+    add("--no-augmentation", dest="augmentation", action="store_false", help=plain)
     add("--validation-split", type=float, default=0, help=f"share to hold out {default}")
     add("--data", nargs="+", default=["mnist"], metavar="SOURCE", help=sources)
     architectures = ["cnn", "cnn-dropout", "dnn"]
@@ -788,7 +791,7 @@ def parse_options(argv=None):
     require(0 <= options.validation_split <= 0.9, "--validation-split must be from 0 to 0.9")
     require(len(options.data) <= 2, "--data takes one source or two CSV files")
     require(options.predict or not options.model, "--model needs --predict")
-    if options.data[0] in ("fashion_mnist", "cifar10"):  # distortion would cost accuracy
+    if options.data[0] in ("fashion_mnist", "cifar10"):  # it would cost accuracy
         options.augmentation = False
     if not options.model:
         data = Path(options.data[0]).resolve().name

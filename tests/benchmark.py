@@ -9,8 +9,8 @@ whose speed drifts treats all alike. Each loads MNIST from the same local file, 
 the test images after each epoch, plots the training curves and saves its model. Seconds per epoch
 are those of the whole training, evaluations included, divided by the epochs.
 
-The table is printed and written to benchmark.md, the single measurements to benchmark.json. It
-needs Linux or macOS. EPOCHS=2 in the environment makes the runs shorter.
+The table is printed and written to benchmark.md. It needs Linux or macOS. EPOCHS=2 in the
+environment makes the runs shorter.
 
 The rows "limited to AVX2" imitate a processor without AVX-512: oneDNN is limited to AVX2, and plain
 Keras gets TensorFlow's own kernels, as TensorFlow chooses there. Those kernels still use what the
@@ -255,26 +255,17 @@ def table(results):
 
 
 def machine():
-    """Return a line that names the hardware and the versions."""
-    from importlib.metadata import PackageNotFoundError, version
+    """Return a line that names the processor, with what matters for speed, and the versions."""
+    from importlib.metadata import version
 
-    versions = []
-    for package in "tensorflow", "keras", "torch", "numpy":
-        try:
-            versions.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            pass
-    model, kind = platform.processor() or platform.machine(), ""
+    name, flags = platform.processor(), []
     if os.path.exists("/proc/cpuinfo"):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-        model = names[0] if names else model
-        known = ["avx2", "avx512f", "avx512_bf16", "amx_tile"]
-        flags = next((line.split() for line in lines if line.startswith("flags")), [])
-        kind = f" ({' '.join(flag for flag in known if flag in flags)})"
-    system = f"{platform.system()}, Python {platform.python_version()}"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{cores} cores of {model}{kind}, {system}, {', '.join(versions)}"
+        text = Path("/proc/cpuinfo").read_text()
+        name = text.partition("model name")[2].partition("\n")[0].strip("\t :")
+        flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_tile") if flag in text]
+    versions = [f"{package} {version(package)}" for package in ("tensorflow", "keras", "torch")]
+    python = f"{platform.system()}, Python {platform.python_version()}"
+    return f"{os.cpu_count()} cores of {name} ({' '.join(flags)}), {python}, {', '.join(versions)}"
 
 
 def main():
@@ -287,12 +278,7 @@ def main():
     parser.add_argument(
         "--contestants", nargs="+", choices=NAMES, default=list(NAMES), help="who takes part"
     )
-    parser.add_argument(
-        "--output-dir",
-        type=Path,
-        default=Path("."),
-        help="where benchmark.md and benchmark.json are written",
-    )
+    parser.add_argument("--output-dir", type=Path, default=".", help="where to write benchmark.md")
     parser.add_argument("--contestant", choices=NAMES, help=argparse.SUPPRESS)
     parser.add_argument("--data", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -321,9 +307,7 @@ def main():
     print(f"\n{text}")
     options.output_dir.mkdir(parents=True, exist_ok=True)
     (options.output_dir / "benchmark.md").write_text(text)
-    content = json.dumps({"machine": machine(), "results": results}, indent=2)
-    (options.output_dir / "benchmark.json").write_text(content + "\n")
-    print(f"Written to {options.output_dir.resolve()}: benchmark.md, benchmark.json")
+    print(f"Written to {options.output_dir.resolve()}: benchmark.md")
 
 
 if __name__ == "__main__":

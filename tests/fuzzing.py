@@ -1,7 +1,7 @@
 """Wrong input, made up by Hypothesis: each is refused in one clear line or read rightly.
 
 ``fuzz(kind, cases, folder)`` tries that many cases of one kind in this process and returns how many
-were refused. The quick tests and ``tests/faults.py`` share it.
+were refused.
 """
 
 import contextlib

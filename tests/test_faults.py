@@ -1,7 +1,4 @@
-"""Faults from outside, in short: kills, full disks, odd environments, wrong input.
-
-``tests/faults.py`` is the long part.
-"""
+"""Faults from outside: kills, full disks, odd environments, wrong input."""
 
 import json
 import os
@@ -76,16 +73,20 @@ def copy(finished, folder):
     return folder
 
 
-def test_a_kill_amid_the_weights_leaves_the_old_files_and_the_next_run_tidies_up(
-    finished, small_npz, tmp_path
+@pytest.mark.parametrize("moment", [3, 8, 11, 16])
+def test_a_kill_while_writing_leaves_whole_files_and_the_next_run_tidies_up(
+    moment, finished, small_npz, tmp_path
 ):
     folder = copy(finished, tmp_path / "output")
     before = contents(folder)
-    assert kill_at_step(3, small_npz, folder)
-    assert contents(folder) == before
-    assert sorted(path.name for path in folder.iterdir()) != FILES
-    run_here("--data", small_npz, "--epochs", 1, "--output-dir", folder)
-    assert sorted(path.name for path in folder.iterdir()) == FILES
+    assert kill_at_step(moment, small_npz, folder)
+    assert_whole(folder)
+    assert contents(folder).keys() == before.keys()
+    if moment == 3:  # amid the weights
+        assert contents(folder) == before
+        assert sorted(path.name for path in folder.iterdir()) != FILES
+        run_here("--data", small_npz, "--epochs", 1, "--output-dir", folder)
+        assert sorted(path.name for path in folder.iterdir()) == FILES
 
 
 def test_a_full_disk_is_reported_in_one_line_and_leaves_everything_old(

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import deep_learning_model as dlm
+from conftest import refusal
 
 
 def train(data, curve_data, epochs=2, batch_size=32, learning_rate=0.003, seed=0, dtype=None):
@@ -172,3 +173,9 @@ def test_16_bits_are_left_alone_where_the_user_keeps_onednn_from_them(name, valu
     """Elsewhere they take five times as long, or TensorFlow fails."""
     monkeypatch.setenv(name, value)
     assert dlm.device_and_dtype()[1] == "float32"
+
+
+def test_a_network_that_contrast_does_not_suit_is_refused_before_the_training(small, monkeypatch):
+    network = [keras.layers.Rescaling(2.0, offset=-1.0), keras.layers.Flatten()]
+    monkeypatch.setattr(dlm, "networks", lambda: {"cnn": network})
+    assert "must begin with" in refusal(lambda: train(*small, epochs=10**5))
