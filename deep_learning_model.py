@@ -30,7 +30,7 @@ from pathlib import Path
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # the input pipeline below is TensorFlow's
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # hides notes, keeps warnings
-if platform.machine() in ("x86_64", "AMD64"):  # elsewhere TensorFlow's defaults are good
+if platform.machine() in ("x86_64", "AMD64"):  # elsewhere the defaults are good
     # By default only the newest processors get oneDNN's kernels, which are faster on all.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     # Backpropagation often runs two operations at a time: each gets half of the cores.
@@ -58,7 +58,7 @@ DISTORTION = 0.2  # how far images are rotated, stretched and sheared; 0.2 is 11
 SHIFT = 2.0  # how far they are shifted, in pixels
 UNDISTORTED = 0.15  # the share of images that stay as they are, as sharp as test images
 SMOOTHING = 0.05  # the share of a label that is spread over all classes
-SHARPNESS = 2.0  # the loss divides logits by it, so that smoothing keeps probabilities sharp
+SHARPNESS = 2.0  # the loss divides logits by it: keeps probabilities sharp
 CONTRAST = 4.0  # training images are multiplied by it: the first layer learns faster
 STEPS_PER_EXECUTION = 75  # steps in one call of TensorFlow: faster, same result
 EVALUATION_BATCH_SIZE = 100  # without gradients, larger batches are faster
@@ -169,7 +169,7 @@ def device_and_dtype():
         return details.get("device_name", "a GPU"), "float32"
     # oneDNN is fast in bfloat16 on CPUs that have instructions for it.
     onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"
-    restricted = "ONEDNN_MAX_CPU_ISA" in os.environ  # to the instructions of an older CPU
+    restricted = "ONEDNN_MAX_CPU_ISA" in os.environ  # to older instructions
     cpuinfo = Path("/proc/cpuinfo")  # only Linux has it
     if cpuinfo.exists() and "avx512_bf16" in cpuinfo.read_text() and onednn and not restricted:
         return "the CPU", "mixed_bfloat16"
@@ -207,7 +207,7 @@ def train(
         steps_per_execution=min(STEPS_PER_EXECUTION, len(batches)),
     )
     first = next(layer for layer in model.layers if not isinstance(layer, layers.Flatten))
-    require(hasattr(first, "kernel"), "a network must begin with a Conv2D or a Dense layer")
+    require(hasattr(first, "kernel"), "a network must begin with Conv2D or Dense")
     history = model.fit(
         batches,
         epochs=epochs,
@@ -217,8 +217,8 @@ def train(
         shuffle=False,  # the batches come shuffled
         verbose=1 if sys.stdout.isatty() else 2,  # a progress bar, or a line per epoch
     ).history
-    first.kernel.assign(CONTRAST * first.kernel)  # now the model takes images from 0 to 1
-    require(np.isfinite(history["loss"][-1]), "training diverged; try a smaller --learning-rate")
+    first.kernel.assign(CONTRAST * first.kernel)  # for images from 0 to 1
+    require(np.isfinite(history["loss"][-1]), "training diverged; lower the --learning-rate")
     return history
 
 
@@ -357,7 +357,7 @@ def save_h5(model, path, class_names):
         for name, text in texts.items():
             file.attrs[name] = np.bytes_(text)  # the oldest readers need bytes
             weights.attrs[name] = np.bytes_(text)
-        file.attrs["class_names"] = np.bytes_(json.dumps(class_names))  # for --predict alone
+        file.attrs["class_names"] = np.bytes_(json.dumps(class_names))
         weights.attrs["layer_names"] = np.array([layer.name for layer in model.layers], "S")
         for layer in model.layers:
             names = [f"{layer.name}/{weight.name}:0" for weight in layer.weights]
@@ -565,8 +565,8 @@ def load_data(source):
     same = x_train.shape[1:] == x_test.shape[1:]
     require(same, f"{where}: x_train is {x_train.shape}, but x_test is {x_test.shape}")
     last = y_train.max()
-    require(y_train.min() < last, f"{where}: y_train has only one class; are these the labels?")
-    require(y_test.max() <= last, f"{where}: y_test has labels above y_train's last, {last}")
+    require(y_train.min() < last, f"{where}: only one class in y_train; is it the labels?")
+    require(y_test.max() <= last, f"{where}: labels in y_test above y_train's last, {last}")
     class_names = class_names or list(map(str, range(last + 1)))
     return (x_train, y_train), (x_test, y_test), class_names
 
@@ -578,7 +578,7 @@ def check(data, part, where):
     shape, n = images.shape, images.ndim and len(images)
     right = images.ndim in (3, 4) and shape[3:] in ((), (1,), (3,))
     require(n and right, f"{x} is {shape}, not (n, height, width[, 1 or 3])")
-    require(min(shape[1:3]) >= 10, f"{x} is {shape}, but the network needs 10 x 10 pixels")
+    require(min(shape[1:3]) >= 10, f"{x} is {shape}, not 10 x 10 pixels or more")
     require(labels.shape in ((n,), (n, 1)), f"{y} is {labels.shape}, not ({n},)")
     require(images.dtype.kind in "uif", f"{x} holds {images.dtype}, not numbers")
     require(labels.dtype.kind in "ui", f"{y} holds {labels.dtype}, not integers")
@@ -760,7 +760,7 @@ def parse_options(argv=None):
     """Return the options of the command; exit with status 2 if one is invalid."""
     parser = argparse.ArgumentParser(
         prog="deep_learning_model.py",
-        usage=argparse.SUPPRESS,  # an error is one sentence, without the usage before it
+        usage=argparse.SUPPRESS,  # so that an error is one line
         description=__doc__.split("\n\n")[0] + " Defaults are in parentheses.",
         allow_abbrev=False,
     )
@@ -772,7 +772,7 @@ def parse_options(argv=None):
     add("--batch-size", type=int, default=BATCH_SIZE, help=f"images per step {default}")
     add("--learning-rate", type=float, default=LEARNING_RATE, help=f"at its peak {default}")
     add("--seed", type=int, default=0, help=f"same seed, same CPU: same model {default}")
-    plain = "don't distort images or smooth labels, as always for fashion_mnist and cifar10"
+    plain = "no distortion, no smoothing, as always for fashion_mnist and cifar10"
     add("--no-augmentation", dest="augmentation", action="store_false", help=plain)
     add("--validation-split", type=float, default=0, help=f"share to hold out {default}")
     add("--data", nargs="+", default=["mnist"], metavar="SOURCE", help=sources)
@@ -821,7 +821,7 @@ def save_figures(figures, options, names):
 
 if __name__ == "__main__":
     if hasattr(sys.stdout, "reconfigure"):  # notebooks lack it
-        sys.stdout.reconfigure(errors="backslashreplace")  # if it can't show a file's name
+        sys.stdout.reconfigure(errors="backslashreplace")  # for odd file names
     try:
         main()
     except (InputError, OSError) as error:

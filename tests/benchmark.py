@@ -1,7 +1,6 @@
 """Measure the script beside what a user would pick instead, with the same network and epochs.
 
-    python -m venv .venv
-    .venv/bin/pip install -r requirements.txt -r tests/requirements-benchmark.txt
+    .venv/bin/pip install -r tests/requirements-benchmark.txt
     .venv/bin/python tests/benchmark.py
 
 All use Adam and the same batch size. They take turns, each in its own process, so that a machine

@@ -89,13 +89,13 @@ def main():
             rng = np.random.default_rng(number)
             some = chosen[:60] if kind.startswith("A4") else chosen
             paths = [redraw(x_test[i], kind, rng, folder / f"{number} {i}") for i in some]
-            row(kind, paths, y_test[some], 98.5 if kind in PLAIN_KINDS else 95)
+            row(kind, paths, y_test[some], 98 if kind in PLAIN_KINDS else 95)
         paths = [enlarge(x_test[i], folder / f"e{i}") for i in chosen]
-        row("MNIST's own, enlarged: the bare image's answer", paths, answers, 99.4)
+        row("MNIST's own, enlarged: the bare image's answer", paths, answers, 99.0)
         for i in chosen:
             Image.fromarray(x_test[i]).save(folder / f"b{i}.png")
         paths = [folder / f"b{i}.png" for i in chosen]
-        row("MNIST's own, 28 × 28: the bare image's answer", paths, answers, 99.4)
+        row("MNIST's own, 28 × 28: the bare image's answer", paths, answers, 99.0)
         paths, labels = other_writers(folder)
         if paths:
             row("other writers: scikit-learn's digits", paths, labels, 95.5)
