@@ -791,7 +791,7 @@ def parse_options(argv=None):
     require(0 <= options.validation_split <= 0.9, "--validation-split must be from 0 to 0.9")
     require(len(options.data) <= 2, "--data takes one source or two CSV files")
     require(options.predict or not options.model, "--model needs --predict")
-    if options.data[0] in ("fashion_mnist", "cifar10"):  # it would cost accuracy
+    if options.data[0] in ("fashion_mnist", "cifar10"):  # distortion harms photographs
         options.augmentation = False
     if not options.model:
         data = Path(options.data[0]).resolve().name
