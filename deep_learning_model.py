@@ -15,6 +15,7 @@ It reaches 99.5% test accuracy. Every Keras since 2.2.4 can load mnist_cnn_model
 
 import argparse
 import contextlib
+import glob
 import gzip
 import hashlib
 import io
@@ -67,9 +68,8 @@ GENTLE_EPSILON = 0.1  # Adam's in the saved model: a later fit takes small steps
 # Below, images are float32 (n, height, width, channels) from 0 to 1, labels are integers (n,)
 # and probabilities are float32 (n, classes), unless a function says otherwise.
 
+
 # --- The network.
-
-
 def networks():
     """Return the hidden layers of each network by its name."""
     cnn = [
@@ -106,15 +106,6 @@ def normalize(images):
     white = tf.where(tf.reduce_max(images) > 1, 255.0, 1.0)
     images = tf.cast(images, tf.float32) / white
     return images if len(images.shape) == 4 else images[..., tf.newaxis]
-
-
-def hold_out(images, labels, share):
-    """Return (images, labels) without a random share, and (images, labels) of the share."""
-    n = int(share * len(labels))
-    require(n > 0, f"--validation-split {share} of {len(labels)} images is less than one")
-    order = np.random.permutation(len(labels))
-    images, labels = tf.gather(images, order), labels[order]
-    return (images[n:], labels[n:]), (images[:n], labels[:n])
 
 
 def augment(images, seed):
@@ -184,13 +175,11 @@ def smoothed_crossentropy(labels, probabilities):
     return (1 - SMOOTHING) * one_label + SMOOTHING * all_labels
 
 
-def train(
-    model, batches, validation_data, epochs=EPOCHS, learning_rate=LEARNING_RATE, smoothing=True
-):
+def train(model, batches, validation_data, epochs, learning_rate, smoothing=True):
     """Train the model; return Keras's history, such as history["loss"], a value per epoch.
 
-    After each epoch the model is evaluated on ``validation_data``, (images, labels), which
-    has no effect on the training. Raises InputError if the training diverges.
+    ``validation_data``, (images, labels), is evaluated after each epoch and has no effect on
+    the training. Raises InputError if the training diverges.
     """
     steps = epochs * len(batches)
     warmup_steps = int(WARMUP * steps)
@@ -236,8 +225,6 @@ def finish(model):
 
 
 # --- The figures.
-
-
 def plot_training_curves(history, curve_name, title):
     """Return a figure of train's history; ``curve_name`` is "test" or "validation"."""
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
@@ -368,69 +355,64 @@ def save_h5(model, path, class_names):
 
 
 # --- Your own pictures.
-
-
 def prepare_picture(path):
     """Return the digit in a picture as MNIST has it: float32 (28, 28, 1), ink from 0 to 1.
 
-    Its longer side is 20 pixels and its centre of mass is in the middle (LeCun, Cortes and
-    Burges, "The MNIST database of handwritten digits"). Raises ValueError if there is no ink.
+    Its longer side is 20 pixels (LeCun, Cortes and Burges, "The MNIST database of handwritten
+    digits") and its centre of mass is at (14, 14), as the mean of MNIST's images. Raises
+    ValueError if there is no ink.
     """
     # Estimate the paper as the median of a wide area; repeat with the ink replaced by paper.
     picture = read_grey(path)
-    view = ImageOps.contain(picture, (400, 400)).filter(ImageFilter.BoxBlur(1))
+    view = ImageOps.contain(picture, (200, 200))
     without_ink = view
     for _ in range(3):
         paper = ImageOps.contain(without_ink, (40, 40)).filter(ImageFilter.MedianFilter(31))
-        ink = np.subtract(view, paper.resize(view.size), dtype="float32")
+        paper = paper.resize(view.size)
+        ink = np.subtract(view, paper, dtype="float32")
         sign = np.sign((ink**3).sum())  # -1 for dark ink; the cube ignores faint noise
-        ink = sign * ink
+        ink *= sign
         ink_mask = Image.fromarray(np.uint8(255 * (ink > 0.3 * ink.max())))
-        without_ink = Image.composite(paper.resize(view.size), view, ink_mask)
+        without_ink = Image.composite(paper, view, ink_mask)
     if ink.max() < 20:  # of 255
         raise ValueError("it holds no ink")
 
     # The digit is the shape with the most ink around it. Shapes that touch the border are
     # ignored, unless they hold most of the ink.
-    cells = ink_mask.reduce(4)
+    cells = ink_mask.reduce(2)
     shapes = cells.filter(ImageFilter.MaxFilter(3)).point([0] + 255 * [1])
     inner = ImageOps.expand(shapes, border=1, fill=1)
     ImageDraw.floodfill(inner, (0, 0), 0)  # erases what touches the border
     inner = ImageOps.crop(inner, border=1)
     if np.sum(cells * np.float32(inner)) < 0.2 * np.sum(cells):
         inner = shapes
-    nearby = inner * np.float32(cells.filter(ImageFilter.BoxBlur(5)))
-    y, x = np.unravel_index(nearby.argmax(), nearby.shape)
+    nearby_ink = inner * np.float32(cells.filter(ImageFilter.BoxBlur(5)))
+    y, x = np.unravel_index(nearby_ink.argmax(), nearby_ink.shape)
     ImageDraw.floodfill(inner, (int(x), int(y)), 255)
-    digit = inner.point(255 * [0] + [255]).filter(ImageFilter.MaxFilter(3))
+    digit = inner.point(255 * [0] + [255])
 
     # Cut it out of the picture itself, since the view blurs small handwriting.
-    box = np.array(digit.getbbox()) / (digit.size + digit.size)
-    sides = (box[2:] - box[:2]) * picture.size
-    size = np.ceil(100 * sides / sides.max()).astype(int)
-    cuts = [img.resize(size, box=tuple(box * (2 * img.size))) for img in (picture, paper, digit)]
+    layers = [image.resize(picture.size) for image in (picture, paper, digit)]
+    box = layers[2].getbbox()
+    cuts = [ImageOps.contain(layer.crop(box), (200, 200)) for layer in layers]
     grey, paper, digit = np.float32(cuts)
     ink = np.maximum(sign * (grey - paper) * digit, 0)
-    box = Image.fromarray(ink > 0.3 * ink.max()).getbbox()
-    ink = Image.fromarray(np.uint8(ink / 255)).crop(box)
-    ink = np.float32(ImageOps.expand(ImageOps.contain(ink, (100, 100)), border=10))
+    ink /= ink.max()
+    ink[ink < 0.2] = 0  # the grain of the paper
 
     # Thin strokes would fade at 20 pixels: a blur widens them before they get full ink.
-    ink = np.minimum(ink / np.percentile(ink[ink > 0.3 * ink.max()], 70), 1)
-    outline = np.hypot(*np.gradient(ink)).sum()
-    blur = ImageFilter.GaussianBlur(max(0.0, float(5 - ink.sum() / outline)))
-    ink = np.float32(Image.fromarray(np.uint8(255 * ink)).filter(blur))
-    ink = np.minimum(ink / np.percentile(ink[ink > 0.3 * ink.max()], 70), 1)
-    ink[ink < 0.25] = 0  # what is faint beside the strokes
-    ink = Image.fromarray(ink)
-    ink = np.clip(ImageOps.contain(ink.crop(ink.getbbox()), (20, 20)), 0, 1)
+    side = np.ptp(np.argwhere(ink), axis=0).max()
+    half_width = ink.sum() / np.hypot(*np.gradient(ink)).sum()
+    blur = ImageFilter.GaussianBlur(max(0.0, float(0.05 * side - half_width)))
+    ink = Image.fromarray(np.uint8(255 * ink)).filter(blur)
+    ink = np.float32(ImageOps.contain(ink.crop(ink.getbbox()), (20, 20)))
 
     height, width = ink.shape
     y, x = np.mgrid[:height, :width]
-    top = np.clip(round(13.5 - np.average(y, weights=ink)), 0, 28 - height)
-    left = np.clip(round(13.5 - np.average(x, weights=ink)), 0, 28 - width)
+    top = np.clip(round(14 - np.average(y, weights=ink)), 0, 28 - height)
+    left = np.clip(round(14 - np.average(x, weights=ink)), 0, 28 - width)
     image = np.zeros((28, 28, 1), "float32")
-    image[top : top + height, left : left + width, 0] = ink
+    image[top : top + height, left : left + width, 0] = ink / ink.max()
     return image
 
 
@@ -443,23 +425,20 @@ def read_grey(path):
     return max(pictures, key=Image.Image.entropy)  # the one that shows more
 
 
-def read_picture(path):
-    """Return prepare_picture(path), or raise InputError if it fails."""
-    with refusing(f"{path} can't be read as a JPEG or PNG picture of one digit"):
-        return prepare_picture(path)
-
-
 def predict(words, model_path):
     """Classify pictures, folders of them or patterns; return a figure and the failures' number."""
     model, class_names = load_model(model_path)
-    paths, images, failures = [], [], 0
-    for path in sum(map(find_pictures, words), []):
+    found = []
+    for word in words:
+        pattern = sorted(map(Path, glob.glob(word)))  # Windows leaves *.png to us
+        found += visible(Path(word)) if Path(word).is_dir() else pattern or [Path(word)]
+    paths, images = [], []
+    for path in found:
         try:
-            images.append(read_picture(path))
+            images.append(prepare_picture(path))
             paths.append(path)
-        except InputError as error:
-            print(error, file=sys.stderr)
-            failures += 1
+        except Exception as error:
+            print(f"{path} is no JPEG or PNG picture of a digit: {error}", file=sys.stderr)
     require(paths, "no picture could be read")
     answers = []
     for path, probabilities in zip(paths, model.predict(np.array(images), verbose=0)):
@@ -467,16 +446,7 @@ def predict(words, model_path):
         named = [f"{class_names[i]} ({probabilities[i]:.1%})" for i in best]
         print(f"{path}: {named[0]}, then {', '.join(named[1:])}")
         answers.append(named[0])
-    return plot_predictions(paths[:60], images, answers), failures
-
-
-def find_pictures(word):
-    """Return the paths that a word names: a picture, those in a folder or those of a pattern."""
-    path = Path(word)
-    if path.is_dir():
-        return visible(path)
-    matches = [] if path.exists() else sorted(path.parent.glob(path.name))
-    return matches or [path]
+    return plot_predictions(paths[:60], images, answers), len(found) - len(paths)
 
 
 def load_model(path):
@@ -576,9 +546,8 @@ def check(data, part, where):
     images, labels = data
     x, y = f"{where}: x_{part}", f"{where}: y_{part}"
     shape, n = images.shape, images.ndim and len(images)
-    right = images.ndim in (3, 4) and shape[3:] in ((), (1,), (3,))
-    require(n and right, f"{x} is {shape}, not (n, height, width[, 1 or 3])")
-    require(min(shape[1:3]) >= 10, f"{x} is {shape}, not 10 x 10 pixels or more")
+    right = images.ndim in (3, 4) and min(shape[1:3]) >= 10 and shape[3:] in ((), (1,), (3,))
+    require(n and right, f"{x} is {shape}, not (n, height, width[, 1 or 3]), 10 pixels or more")
     require(labels.shape in ((n,), (n, 1)), f"{y} is {labels.shape}, not ({n},)")
     require(images.dtype.kind in "uif", f"{x} holds {images.dtype}, not numbers")
     require(labels.dtype.kind in "ui", f"{y} holds {labels.dtype}, not integers")
@@ -594,22 +563,19 @@ def check(data, part, where):
 def read_npz(path):
     """Return the training and the test data of a NumPy archive."""
     with refusing(f"{path} can't be read as an .npz file (CSV files come in pairs)"):
-        with np.load(path) as arrays:
-            training_data = arrays["x_train"], arrays["y_train"]
-            return training_data, (arrays["x_test"], arrays["y_test"])
+        arrays = np.load(path)
+        return [(arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "test")]
 
 
 def read_csv(path):
     """Return square images (n, side, side) and labels (n,), uint8, of a CSV file."""
     print(f"Reading {path}", flush=True)
     with refusing(f"{path} must hold rows of a label and a square of pixels, 0 to 255"):
-        text = read_bytes(path).decode("utf-8-sig", "replace")
-        header, _, rows = text.partition("\n")
+        # Other characters than ASCII's belong in no number, and can crash NumPy 2.4.
+        lines = read_bytes(path).decode("ascii", "ignore").splitlines()
         # pandas heads unnamed columns 0, 1, 2, ...
-        if not header.startswith("0,1,2,3,") and not any(map(str.isalpha, header)):
-            rows = text
-        rows.encode("ascii")  # or fail: other characters can crash NumPy 2.4
-        table = np.loadtxt(io.StringIO(rows), "uint8", delimiter=",", quotechar='"', ndmin=2)
+        header = lines[0].startswith("0,1,2,3,") or any(map(str.isalpha, lines[0]))
+        table = np.loadtxt(lines[header:], "uint8", delimiter=",", quotechar='"', ndmin=2)
         side = round((table.shape[1] - 1) ** 0.5)
         return table[:, 1:].reshape(-1, side, side), table[:, 0]
 
@@ -623,8 +589,7 @@ def read_idx_files(folder):
         path = path if path.exists() else Path(f"{path}.gz")
         with refusing(f"{path} isn't a whole IDX file of bytes"):
             content = read_bytes(path)
-            # Two zeros, 8 for bytes, the number of dimensions; their sizes; the array.
-            require(content[:4] == bytes([0, 0, 8, dimensions]), "its first bytes are wrong")
+            # Four bytes for the type, four for the size of each dimension, then the array.
             shape = np.frombuffer(content, ">u4", dimensions, offset=4)
             array = np.frombuffer(content, "uint8", offset=4 + shape.nbytes)
             arrays.append(array.reshape(shape))
@@ -651,7 +616,9 @@ def read_class_folders(folder, class_names):
     for label, name in enumerate(class_names):
         paths = visible(folder / name)
         require(paths, f"{folder / name} holds no pictures")
-        images += map(read_picture, paths)
+        for path in paths:
+            with refusing(f"{path} is no JPEG or PNG picture"):
+                images.append(prepare_picture(path))
         labels += [label] * len(paths)
         print(f"Read {len(paths):,} pictures in {folder / name}", flush=True)
     return np.array(images), np.array(labels)
@@ -717,8 +684,12 @@ def main(argv=None):
     x_train, x_test = normalize(x_train), normalize(x_test)
     curve_name, validation_data = "test", (x_test, y_test)
     if options.validation_split > 0:
-        share, curve_name = options.validation_split, "validation"
-        (x_train, y_train), validation_data = hold_out(x_train, y_train, share)
+        order = np.random.permutation(len(y_train))
+        x_train, y_train = tf.gather(x_train, order), y_train[order]
+        n = int(options.validation_split * len(y_train))
+        require(n > 0, "--validation-split holds out less than one image")
+        curve_name, validation_data = "validation", (x_train[:n], y_train[:n])
+        x_train, y_train = x_train[n:], y_train[n:]
     augmentation = options.augmentation
     batches = training_batches(x_train, y_train, options.batch_size, options.seed, augmentation)
 

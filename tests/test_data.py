@@ -258,8 +258,8 @@ def test_idx_folders_are_read_plain_and_packed(packed, tmp_path):
 
 WHOLE = idx(IDX["train-images-idx3-ubyte"])
 
-
-DAMAGED = [None, b"", WHOLE[:-1], WHOLE[:10], WHOLE + b"\0", b"\0\0\x0d" + WHOLE[3:]]
+FLOATS = b"\0\0\x0d" + WHOLE[3:16] + 4 * WHOLE[16:]
+DAMAGED = [None, b"", WHOLE[:-1], WHOLE[:10], WHOLE + b"\0", FLOATS]
 
 
 @pytest.mark.parametrize("content", DAMAGED, ids=range(len(DAMAGED)))

@@ -119,7 +119,7 @@ def test_a_terminal_gets_a_progress_bar_that_never_passes_its_end_and_ctrl_c_end
     assert status in (130, -signal.SIGABRT), text
     progress = [tuple(map(int, pair)) for pair in re.findall(r"(\d+)/(\d+)\x1b", text)]
     assert (75, 100) in progress and (100, 100) in progress
-    assert all(done <= steps for done, steps in progress)
+    assert [pair for pair in progress if pair[0] > pair[1]] == []
     assert "Traceback" not in text
     assert status != 130 or "Interrupted" in text.splitlines()[-1]
     assert contents(tmp_path) == before
