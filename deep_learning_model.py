@@ -15,7 +15,6 @@ It reaches 99.5% test accuracy. Every Keras since 2.2.4 can load mnist_cnn_model
 
 import argparse
 import contextlib
-import glob
 import gzip
 import hashlib
 import io
@@ -32,13 +31,13 @@ from pathlib import Path
 os.environ["KERAS_BACKEND"] = "tensorflow"  # the input pipeline below is TensorFlow's
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # hides notes, keeps warnings
 if platform.machine() in ("x86_64", "AMD64"):  # elsewhere the defaults are good
-    # By default only the newest processors get oneDNN's kernels, which are faster on all.
+    # oneDNN's kernels are faster on all of them; by default only the newest get them.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     # Backpropagation often runs two operations at a time: each gets half of the cores.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, cores // 2)))
 if "inline" in os.environ.get("MPLBACKEND", "") and "ipykernel" not in sys.modules:
-    os.environ["MPLBACKEND"] = "agg"  # the inline backend fails in ! commands
+    os.environ["MPLBACKEND"] = "agg"  # the inline backend fails in !python commands
 
 import h5py
 import keras
@@ -59,11 +58,11 @@ DISTORTION = 0.2  # how far images are rotated, stretched and sheared; 0.2 is 11
 SHIFT = 2.0  # how far they are shifted, in pixels
 UNDISTORTED = 0.15  # the share of images that stay as they are, as sharp as test images
 SMOOTHING = 0.05  # the share of a label that is spread over all classes
-SHARPNESS = 2.0  # the loss divides logits by it: keeps probabilities sharp
+SHARPNESS = 2.0  # the loss divides logits by it, so the network makes them larger
 CONTRAST = 4.0  # training images are multiplied by it: the first layer learns faster
 STEPS_PER_EXECUTION = 75  # steps in one call of TensorFlow: faster, same result
 EVALUATION_BATCH_SIZE = 100  # without gradients, larger batches are faster
-GENTLE_EPSILON = 0.1  # Adam's in the saved model: a later fit takes small steps
+GENTLE_EPSILON = 0.1  # of the saved model's Adam: a later fit takes small steps
 
 # Below, images are float32 (n, height, width, channels) from 0 to 1, labels are integers (n,)
 # and probabilities are float32 (n, classes), unless a function says otherwise.
@@ -98,11 +97,9 @@ def build_model(architecture="cnn", input_shape=(28, 28, 1), classes=10):
 
 
 # --- The training.
-
-
 @tf.function  # as one graph it needs less memory
 def normalize(images):
-    """Return an array (n, height, width[, channels]), from 0 to 255 or to 1, as images."""
+    """Scale an array (n, height, width[, channels]), up to 255 or 1, to images."""
     white = tf.where(tf.reduce_max(images) > 1, 255.0, 1.0)
     images = tf.cast(images, tf.float32) / white
     return images if len(images.shape) == 4 else images[..., tf.newaxis]
@@ -125,7 +122,7 @@ def augment(images, seed):
     center_x, center_y = (width - 1) / 2, (height - 1) / 2
     x_row = [1 + a, b, shift_x - a * center_x - b * center_y]
     y_row = [c, 1 + d, shift_y - c * center_x - d * center_y]
-    no_perspective = [tf.zeros_like(a), tf.zeros_like(a)]
+    no_perspective = 2 * [tf.zeros_like(a)]
     transforms = tf.stack(x_row + y_row + no_perspective, axis=1)
     return keras.ops.image.affine_transform(images, transforms, fill_mode="nearest")
 
@@ -206,7 +203,7 @@ def train(model, batches, validation_data, epochs, learning_rate, smoothing=True
         shuffle=False,  # the batches come shuffled
         verbose=1 if sys.stdout.isatty() else 2,  # a progress bar, or a line per epoch
     ).history
-    first.kernel.assign(CONTRAST * first.kernel)  # for images from 0 to 1
+    first.kernel.assign(CONTRAST * first.kernel)  # now images from 0 to 1 give the same
     require(np.isfinite(history["loss"][-1]), "training diverged; lower the --learning-rate")
     return history
 
@@ -235,7 +232,7 @@ def plot_training_curves(history, curve_name, title):
     axes[1].set(ylabel="cross-entropy", yscale="log")
     axes[1].yaxis.set(major_locator=plt.LogLocator(subs=[1, 2, 5]), major_formatter="{x:.4g}")
     for ax, metric, limit in zip(axes, ("accuracy", "crossentropy"), (0.9999, np.inf)):
-        training = np.minimum(history[metric], limit)  # a logit scale has no 1
+        training = np.minimum(history[metric], limit)  # a logit scale can't show 1
         evaluated = np.minimum(history[f"val_{metric}"], limit)
         epochs = range(1, len(training) + 1)
         ax.plot(epochs, training, "o--", label="training (during the epoch)")
@@ -300,7 +297,6 @@ KERAS_2_SETTINGS = {
     "Dense": "units activation use_bias",
     "Dropout": "rate",
 }
-KERAS_2_ACTIVATIONS = [None, "linear", "relu", "sigmoid", "softmax", "tanh"]
 
 
 def keras_2_config(model):
@@ -310,13 +306,13 @@ def keras_2_config(model):
     layer_configs = [{"class_name": "InputLayer", "config": input_config}]
     for layer in model.layers:
         class_name, config = type(layer).__name__, layer.get_config()
-        keys = f"name trainable {KERAS_2_SETTINGS.get(class_name, '')}".split()
+        problem = f"an .h5 file can't hold {class_name} {layer.name!r}; choose --format keras"
+        require(class_name in KERAS_2_SETTINGS, problem)
+        keys = f"name trainable {KERAS_2_SETTINGS[class_name]}".split()
         kept = {key: config[key] for key in keys}
-        known = class_name in KERAS_2_SETTINGS and kept.get("activation") in KERAS_2_ACTIVATIONS
         # What isn't kept must have its default, as in a layer rebuilt from what is kept.
-        copy = known and type(layer).from_config({**kept, "dtype": config["dtype"]})
-        problem = f"an .h5 file can't hold the settings of {class_name} {layer.name!r}"
-        require(copy and copy.get_config() == config, f"{problem}; choose --format keras")
+        rebuilt = type(layer).from_config({**kept, "dtype": config["dtype"]})
+        require(rebuilt.get_config() == config, problem)
         layer_configs.append({"class_name": class_name, "config": kept})
     network_config = {"name": model.name, "layers": layer_configs}
     return {"class_name": "Sequential", "config": network_config}
@@ -359,14 +355,13 @@ def prepare_picture(path):
     """Return the digit in a picture as MNIST has it: float32 (28, 28, 1), ink from 0 to 1.
 
     Its longer side is 20 pixels (LeCun, Cortes and Burges, "The MNIST database of handwritten
-    digits") and its centre of mass is at (14, 14), as the mean of MNIST's images. Raises
+    digits") and its centre of mass is at pixel (14, 14), as measured on MNIST's images. Raises
     ValueError if there is no ink.
     """
-    # Estimate the paper as the median of a wide area; repeat with the ink replaced by paper.
     picture = read_grey(path)
-    view = ImageOps.contain(picture, (200, 200))
+    view = ImageOps.contain(picture, (100, 100))
     without_ink = view
-    for _ in range(3):
+    for _ in range(3):  # the less ink is left in it, the better is the estimate of the paper
         paper = ImageOps.contain(without_ink, (40, 40)).filter(ImageFilter.MedianFilter(31))
         paper = paper.resize(view.size)
         ink = np.subtract(view, paper, dtype="float32")
@@ -379,31 +374,30 @@ def prepare_picture(path):
 
     # The digit is the shape with the most ink around it. Shapes that touch the border are
     # ignored, unless they hold most of the ink.
-    cells = ink_mask.reduce(2)
-    shapes = cells.filter(ImageFilter.MaxFilter(3)).point([0] + 255 * [1])
-    inner = ImageOps.expand(shapes, border=1, fill=1)
+    shapes = ink_mask.filter(ImageFilter.MaxFilter(3))  # closes small gaps in strokes
+    inner = ImageOps.expand(shapes, border=1, fill=255)
     ImageDraw.floodfill(inner, (0, 0), 0)  # erases what touches the border
     inner = ImageOps.crop(inner, border=1)
-    if np.sum(cells * np.float32(inner)) < 0.2 * np.sum(cells):
+    if np.sum(inner) < 0.2 * np.sum(shapes):
         inner = shapes
-    nearby_ink = inner * np.float32(cells.filter(ImageFilter.BoxBlur(5)))
-    y, x = np.unravel_index(nearby_ink.argmax(), nearby_ink.shape)
-    ImageDraw.floodfill(inner, (int(x), int(y)), 255)
-    digit = inner.point(255 * [0] + [255])
+    ink_around = np.multiply(inner, ink_mask.filter(ImageFilter.BoxBlur(5)), dtype="float32")
+    row, column = np.unravel_index(ink_around.argmax(), ink_around.shape)
+    ImageDraw.floodfill(inner, (int(column), int(row)), 1)
+    digit = inner.point([0, 255] + 254 * [0])  # the 1 becomes 255, all else 0
 
     # Cut it out of the picture itself, since the view blurs small handwriting.
-    layers = [image.resize(picture.size) for image in (picture, paper, digit)]
-    box = layers[2].getbbox()
-    cuts = [ImageOps.contain(layer.crop(box), (200, 200)) for layer in layers]
-    grey, paper, digit = np.float32(cuts)
+    box = digit.resize(picture.size).getbbox()
+    cuts = [image.resize(picture.size).crop(box) for image in (picture, paper, digit)]
+    grey, paper, digit = [np.float32(ImageOps.contain(cut, (200, 200))) for cut in cuts]
     ink = np.maximum(sign * (grey - paper) * digit, 0)
     ink /= ink.max()
     ink[ink < 0.2] = 0  # the grain of the paper
 
     # Thin strokes would fade at 20 pixels: a blur widens them before they get full ink.
-    side = np.ptp(np.argwhere(ink), axis=0).max()
-    half_width = ink.sum() / np.hypot(*np.gradient(ink)).sum()
-    blur = ImageFilter.GaussianBlur(max(0.0, float(0.05 * side - half_width)))
+    longer_side = np.ptp(np.argwhere(ink), axis=0).max()
+    outline = np.hypot(*np.gradient(ink)).sum()  # its length
+    half_width = ink.sum() / outline  # of the strokes
+    blur = ImageFilter.GaussianBlur(max(0.0, float(0.05 * longer_side - half_width)))
     ink = Image.fromarray(np.uint8(255 * ink)).filter(blur)
     ink = np.float32(ImageOps.contain(ink.crop(ink.getbbox()), (20, 20)))
 
@@ -426,19 +420,21 @@ def read_grey(path):
 
 
 def predict(words, model_path):
-    """Classify pictures, folders of them or patterns; return a figure and the failures' number."""
+    """Classify pictures, folders or patterns of them; return a figure and the failures' count."""
     model, class_names = load_model(model_path)
     found = []
-    for word in words:
-        pattern = sorted(map(Path, glob.glob(word)))  # Windows leaves *.png to us
-        found += visible(Path(word)) if Path(word).is_dir() else pattern or [Path(word)]
+    for path in map(Path, words):
+        if path.is_dir():
+            found += visible(path)
+        else:  # Windows leaves patterns such as *.png to us
+            found += sorted(path.parent.glob(path.name)) or [path]
     paths, images = [], []
     for path in found:
         try:
             images.append(prepare_picture(path))
             paths.append(path)
         except Exception as error:
-            print(f"{path} is no JPEG or PNG picture of a digit: {error}", file=sys.stderr)
+            print(f"{path} is not a JPEG or PNG picture of a digit: {error}", file=sys.stderr)
     require(paths, "no picture could be read")
     answers = []
     for path, probabilities in zip(paths, model.predict(np.array(images), verbose=0)):
@@ -450,7 +446,7 @@ def predict(words, model_path):
 
 
 def load_model(path):
-    """Return a file's Keras model of images (n, 28, 28, 1) and the names of its classes."""
+    """Return the Keras model in a file, of images (n, 28, 28, 1), and its classes' names."""
     require(path.exists(), f"there is no {path}; train first, or name another --model")
     with refusing(f"{path} can't be used: --predict needs a model of 28 x 28 grey images"):
         model = keras.models.load_model(path, compile=False)
@@ -532,8 +528,8 @@ def load_data(source):
 
     x_train, y_train = check(training_data, "train", where)
     x_test, y_test = check(test_data, "test", where)
-    same = x_train.shape[1:] == x_test.shape[1:]
-    require(same, f"{where}: x_train is {x_train.shape}, but x_test is {x_test.shape}")
+    shapes = f"x_train is {x_train.shape}, but x_test is {x_test.shape}"
+    require(x_train.shape[1:] == x_test.shape[1:], f"{where}: {shapes}")
     last = y_train.max()
     require(y_train.min() < last, f"{where}: only one class in y_train; is it the labels?")
     require(y_test.max() <= last, f"{where}: labels in y_test above y_train's last, {last}")
@@ -545,10 +541,12 @@ def check(data, part, where):
     """Return images, uint8 or float32 (n, height, width[, channels]), and labels, int64 (n,)."""
     images, labels = data
     x, y = f"{where}: x_{part}", f"{where}: y_{part}"
-    shape, n = images.shape, images.ndim and len(images)
-    right = images.ndim in (3, 4) and min(shape[1:3]) >= 10 and shape[3:] in ((), (1,), (3,))
-    require(n and right, f"{x} is {shape}, not (n, height, width[, 1 or 3]), 10 pixels or more")
-    require(labels.shape in ((n,), (n, 1)), f"{y} is {labels.shape}, not ({n},)")
+    shape = images.shape
+    large_enough = len(shape) in (3, 4) and shape[0] > 0 and min(shape[1:3]) >= 10
+    grey_or_color = shape[3:] in ((), (1,), (3,))
+    expected = "(n, height, width[, 1 or 3]) with 10 pixels or more a side"
+    require(large_enough and grey_or_color, f"{x} is {shape}, not {expected}")
+    require(labels.size == len(images), f"{y} is {labels.shape}, not ({len(images)},)")
     require(images.dtype.kind in "uif", f"{x} holds {images.dtype}, not numbers")
     require(labels.dtype.kind in "ui", f"{y} holds {labels.dtype}, not integers")
     low, high = images.min(), images.max()
@@ -571,11 +569,11 @@ def read_csv(path):
     """Return square images (n, side, side) and labels (n,), uint8, of a CSV file."""
     print(f"Reading {path}", flush=True)
     with refusing(f"{path} must hold rows of a label and a square of pixels, 0 to 255"):
-        # Other characters than ASCII's belong in no number, and can crash NumPy 2.4.
+        # No number has non-ASCII characters, which can crash NumPy 2.4.
         lines = read_bytes(path).decode("ascii", "ignore").splitlines()
-        # pandas heads unnamed columns 0, 1, 2, ...
-        header = lines[0].startswith("0,1,2,3,") or any(map(str.isalpha, lines[0]))
-        table = np.loadtxt(lines[header:], "uint8", delimiter=",", quotechar='"', ndmin=2)
+        if lines[0].startswith("0,1,2,3,") or any(map(str.isalpha, lines[0])):
+            del lines[0]  # a header; pandas heads unnamed columns 0, 1, 2, ...
+        table = np.loadtxt(lines, "uint8", delimiter=",", quotechar='"', ndmin=2)
         side = round((table.shape[1] - 1) ** 0.5)
         return table[:, 1:].reshape(-1, side, side), table[:, 0]
 
@@ -612,12 +610,12 @@ def read_class_folders(folder, class_names):
     """Return prepared pictures (n, 28, 28, 1) and labels (n,): one folder per class."""
     images, labels = [], []
     found = [path.name for path in visible(folder)]
-    require(found == class_names, f"{folder} holds {found}, but train {class_names}")
+    require(found == class_names, f"{folder} holds {found}, but train holds {class_names}")
     for label, name in enumerate(class_names):
         paths = visible(folder / name)
         require(paths, f"{folder / name} holds no pictures")
         for path in paths:
-            with refusing(f"{path} is no JPEG or PNG picture"):
+            with refusing(f"{path} is not a JPEG or PNG picture"):
                 images.append(prepare_picture(path))
         labels += [label] * len(paths)
         print(f"Read {len(paths):,} pictures in {folder / name}", flush=True)
@@ -659,7 +657,7 @@ FIGURES = ["training_curves.png", "confusion_matrix.png", "sample_predictions.pn
 
 
 def main(argv=None):
-    """Load, normalize, build, train with Adam, save, evaluate and plot; or read pictures."""
+    """Load, normalize, build, train with Adam, save, evaluate and plot; or classify pictures."""
     options = parse_options(argv)
     keras.utils.set_random_seed(options.seed)
     keras.config.set_floatx("float32")  # whatever the user's keras.json says
@@ -669,12 +667,12 @@ def main(argv=None):
     folder = options.output_dir
     folder.mkdir(parents=True, exist_ok=True)
     if options.predict:
-        figure, failures = predict(options.predict, options.model)
+        figure, failures = predict(options.predict, options.model_path)
         save_figures({"predictions.png": figure}, options, ["predictions.png"])
         require(not failures, f"{failures} of the pictures could not be read")
         return
 
-    names = [options.model.name, "metrics.json"] + FIGURES
+    names = [options.model_path.name, "metrics.json"] + FIGURES
     require(os.access(folder, os.W_OK), f"--output-dir {folder} is write-protected")
     for name in names:
         require(not (folder / name).is_dir(), f"{folder / name} is a folder; move it away")
@@ -686,8 +684,7 @@ def main(argv=None):
     if options.validation_split > 0:
         order = np.random.permutation(len(y_train))
         x_train, y_train = tf.gather(x_train, order), y_train[order]
-        n = int(options.validation_split * len(y_train))
-        require(n > 0, "--validation-split holds out less than one image")
+        n = int(np.ceil(options.validation_split * len(y_train)))
         curve_name, validation_data = "validation", (x_train[:n], y_train[:n])
         x_train, y_train = x_train[n:], y_train[n:]
     augmentation = options.augmentation
@@ -697,14 +694,14 @@ def main(argv=None):
     model = build_model(options.architecture, x_train.shape[1:], len(class_names))
     keras.config.set_dtype_policy("float32")  # the default again
     if options.format == "h5":
-        keras_2_config(model)  # fails now, not after the training, if it must
+        keras_2_config(model)  # if it fails, then before the training
     model.summary()
     started = time.time()
     epochs, rate = options.epochs, options.learning_rate
     history = train(model, batches, validation_data, epochs, rate, smoothing=augmentation)
     seconds = time.time() - started
     finish(model)
-    with complete_file(options.model) as path:
+    with complete_file(options.model_path) as path:
         if options.format == "h5":
             save_h5(model, path, class_names)
         else:
@@ -743,17 +740,17 @@ def parse_options(argv=None):
     add("--batch-size", type=int, default=BATCH_SIZE, help=f"images per step {default}")
     add("--learning-rate", type=float, default=LEARNING_RATE, help=f"at its peak {default}")
     add("--seed", type=int, default=0, help=f"same seed, same CPU: same model {default}")
-    plain = "no distortion, no smoothing, as always for fashion_mnist and cifar10"
+    plain = "no distortion or smoothing (always so for fashion_mnist and cifar10)"
     add("--no-augmentation", dest="augmentation", action="store_false", help=plain)
     add("--validation-split", type=float, default=0, help=f"share to hold out {default}")
     add("--data", nargs="+", default=["mnist"], metavar="SOURCE", help=sources)
-    architectures = ["cnn", "cnn-dropout", "dnn"]
-    add("--architecture", choices=architectures, default="cnn", help=f"the network {default}")
+    add("--architecture", choices=networks(), default="cnn", help=f"the network {default}")
     add("--format", choices=["h5", "keras"], default="h5", help=f"of the file {default}")
     add("--output-dir", type=Path, default=".", help=f"created if missing {default}")
     add("--no-show", action="store_true", help="save figures, but open no windows")
     add("--predict", nargs="+", metavar="PICTURE", help="classify pictures instead of training")
-    add("--model", type=Path, help="for --predict (OUTPUT_DIR/mnist_cnn_model.h5)")
+    model_help = "for --predict (OUTPUT_DIR/mnist_cnn_model.h5)"
+    add("--model", dest="model_path", type=Path, metavar="FILE", help=model_help)
     options = parser.parse_args(argv)
     require(1 <= options.epochs <= 10**6, "--epochs must be from 1 to 1,000,000")
     require(1 <= options.batch_size <= 10**6, "--batch-size must be from 1 to 1,000,000")
@@ -761,14 +758,14 @@ def parse_options(argv=None):
     require(0 <= options.seed < 2**32, "--seed must be from 0 to 2**32 - 1")
     require(0 <= options.validation_split <= 0.9, "--validation-split must be from 0 to 0.9")
     require(len(options.data) <= 2, "--data takes one source or two CSV files")
-    require(options.predict or not options.model, "--model needs --predict")
+    require(options.predict or not options.model_path, "--model needs --predict")
     if options.data[0] in ("fashion_mnist", "cifar10"):  # distortion harms photographs
         options.augmentation = False
-    if not options.model:
+    if not options.model_path:
         data = Path(options.data[0]).resolve().name
         data = data.removesuffix(".gz").removesuffix(".csv").removesuffix(".npz")
         network = options.architecture.replace("-", "_")
-        options.model = options.output_dir / f"{data}_{network}_model.{options.format}"
+        options.model_path = options.output_dir / f"{data}_{network}_model.{options.format}"
     return options
 
 
