@@ -424,10 +424,7 @@ def predict(words, model_path):
     model, class_names = load_model(model_path)
     found = []
     for path in map(Path, words):
-        if path.is_dir():
-            found += visible(path)
-        else:  # Windows leaves patterns such as *.png to us
-            found += sorted(path.parent.glob(path.name)) or [path]
+        found += visible(path) or [path]
     paths, images = [], []
     for path in found:
         try:
@@ -440,7 +437,8 @@ def predict(words, model_path):
     for path, probabilities in zip(paths, model.predict(np.array(images), verbose=0)):
         best = np.argsort(-probabilities)[:3]
         named = [f"{class_names[i]} ({probabilities[i]:.1%})" for i in best]
-        print(f"{path}: {named[0]}, then {', '.join(named[1:])}")
+        unsure = "; unsure" if probabilities.max() < 0.9 else ""  # see tests/README.md
+        print(f"{path}: {named[0]}, then {', '.join(named[1:])}{unsure}")
         answers.append(named[0])
     return plot_predictions(paths[:60], images, answers), len(found) - len(paths)
 
@@ -600,10 +598,11 @@ def read_bytes(path):
     return gzip.decompress(content) if path.suffix == ".gz" else content
 
 
-def visible(folder):
-    """Return the sorted paths in a folder except hidden and system files."""
+def visible(path):
+    """Return what a folder holds, or what a pattern matches, sorted and without system files."""
+    folder, pattern = (path, "[!.]*") if path.is_dir() else (path.parent, path.name)
     system_files = ("__MACOSX", "Thumbs.db", "desktop.ini")
-    return [path for path in sorted(folder.glob("[!.]*")) if path.name not in system_files]
+    return [found for found in sorted(folder.glob(pattern)) if found.name not in system_files]
 
 
 def read_class_folders(folder, class_names):

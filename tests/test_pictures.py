@@ -132,8 +132,9 @@ def test_predict_prints_a_line_a_picture_in_their_order_and_draws_them(model_fil
     number = r"\d \(\d+\.\d%\)"
     for line, (name, i) in zip(lines, digits.items(), strict=True):
         assert line.startswith(f"{name}: {y_test[i]} (")
-        answer = line.removeprefix(f"{name}: ")
-        assert re.fullmatch(f"{number}, then {number}, {number}", answer)
+        answer = rf"\d \((.+)%\), then {number}, {number}(; unsure)?"
+        first, unsure = re.fullmatch(answer, line.removeprefix(f"{name}: ")).groups()
+        assert bool(unsure) == (float(first) < 90)
     assert last == f"Written to {tmp_path}: predictions.png"
     assert Image.open(tmp_path / "predictions.png").width >= 900
 
@@ -191,9 +192,12 @@ def test_any_number_of_pictures_is_read_at_once_and_sixty_are_drawn(model_file, 
 
 
 @pytest.mark.filterwarnings("ignore:You are saving a model")
-def test_what_predict_can_not_use_is_named(model_file, tmp_path, monkeypatch):
+def test_what_predict_can_not_use_is_named(model_file, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     draw_bar(Path("good.png"))
+    dlm.save_h5(dlm.build_model("dnn"), "untrained.h5", list("0123456789"))
+    dlm.predict(["good.png"], Path("untrained.h5"))
+    assert capsys.readouterr().out.endswith("; unsure\n")
     Path("text.png").write_text("no picture")
     other = dlm.build_model("dnn", (20, 20, 1))
     dlm.save_h5(other, "other.h5", list("0123456789"))
