@@ -298,6 +298,7 @@ KERAS_2_SETTINGS = {
     "Dense": "units activation use_bias",
     "Dropout": "rate",
 }
+KERAS_2_ACTIVATIONS = [None, "linear", "relu", "sigmoid", "softmax", "tanh"]
 
 
 def keras_2_config(model):
@@ -311,6 +312,7 @@ def keras_2_config(model):
         require(class_name in KERAS_2_SETTINGS, problem)
         keys = f"name trainable {KERAS_2_SETTINGS[class_name]}".split()
         kept = {key: config[key] for key in keys}
+        require(kept.get("activation") in KERAS_2_ACTIVATIONS, problem)
         # A layer rebuilt from what is kept is equal, or something that matters is lost.
         rebuilt = type(layer).from_config({**kept, "dtype": config["dtype"]})
         require(rebuilt.get_config() == config, problem)
@@ -387,10 +389,11 @@ def prepare_picture(path):
     digit = inner.point([0, 255] + 254 * [0])  # 1 becomes 255, all else 0
 
     # Cut it out of the picture itself, since the view blurs small handwriting.
-    box = digit.resize(picture.size).getbbox()
-    cuts = [image.resize(picture.size).crop(box) for image in (picture, paper, digit)]
-    grey, paper, digit = [np.float32(ImageOps.contain(cut, (200, 200))) for cut in cuts]
-    ink = np.maximum(sign * (grey - paper) * digit, 0)
+    paper, digit = paper.resize(picture.size), digit.resize(picture.size)
+    box = digit.getbbox()
+    cuts = [ImageOps.contain(image.crop(box), (200, 200)) for image in (picture, paper, digit)]
+    grey, paper, digit = np.float32(cuts)
+    ink = np.pad(np.maximum(sign * (grey - paper) * digit, 0), 10)  # room for the blur
     ink /= ink.max()
     ink[ink < 0.2] = 0  # the grain of the paper
 
@@ -586,7 +589,8 @@ def read_idx_files(folder):
         path = path if path.exists() else Path(f"{path}.gz")
         with refusing(f"{path} isn't a whole IDX file of bytes"):
             content = read_bytes(path)
-            # Four bytes for the type, four for the size of each dimension, then the array.
+            # Two zeros, 8 for bytes, the number of dimensions; their sizes; the array.
+            require(content[:4] == bytes([0, 0, 8, dimensions]), "its first bytes are wrong")
             shape = np.frombuffer(content, ">u4", dimensions, offset=4)
             array = np.frombuffer(content, "uint8", offset=4 + shape.nbytes)
             arrays.append(array.reshape(shape))
@@ -684,7 +688,8 @@ def main(argv=None):
     if options.validation_split > 0:
         order = np.random.permutation(len(y_train))
         x_train, y_train = tf.gather(x_train, order), y_train[order]
-        n = int(np.ceil(options.validation_split * len(y_train)))
+        n = int(options.validation_split * len(y_train))
+        require(n > 0, "--validation-split holds out less than one image")
         curve_name, validation_data = "validation", (x_train[:n], y_train[:n])
         x_train, y_train = x_train[n:], y_train[n:]
     augmentation = options.augmentation
@@ -744,7 +749,8 @@ def parse_options(argv=None):
     add("--no-augmentation", dest="augmentation", action="store_false", help=plain)
     add("--validation-split", type=float, default=0, help=f"share to hold out {default}")
     add("--data", nargs="+", default=["mnist"], metavar="SOURCE", help=sources)
-    add("--architecture", choices=networks(), default="cnn", help=f"the network {default}")
+    architectures = ["cnn", "cnn-dropout", "dnn"]
+    add("--architecture", choices=architectures, default="cnn", help=f"the network {default}")
     add("--format", choices=["h5", "keras"], default="h5", help=f"of the file {default}")
     add("--output-dir", type=Path, default=".", help=f"created if missing {default}")
     add("--no-show", action="store_true", help="save figures, but open no windows")

@@ -204,3 +204,5 @@ def test_a_validation_split_is_held_out_of_the_training(small_npz, tmp_path, cap
     assert "10/10" in capsys.readouterr().out  # 300 of the 600 images, 32 a step
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["epochs"]["val_loss"][-1] != pytest.approx(metrics["test_loss"], rel=1e-3)
+    options[3] = 0.001
+    assert "--validation-split" in refusal(run_here, "--data", small_npz, *options)

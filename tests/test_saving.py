@@ -127,6 +127,8 @@ def test_weights_are_named_as_keras_2_did(saved):
         keras.layers.Conv2D(4, 3, groups=2),
         keras.layers.Dense(4, kernel_constraint="non_neg"),
         keras.layers.Dropout(0.5, noise_shape=(None, 1, 1, 1)),
+        keras.layers.Dense(4, activation=keras.layers.LeakyReLU(negative_slope=0.1)),
+        keras.layers.Dense(4, activation="gelu"),
     ],
     ids=lambda layer: layer.name,
 )
