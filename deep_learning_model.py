@@ -4,7 +4,7 @@
     python deep_learning_model.py
 
 It reaches 99.5% test accuracy. Every Keras since 2.2.4 can load mnist_cnn_model.h5.
---predict reads your own pictures of digits; --help lists all options.
+--predict reads your own pictures of digits; --help lists all args.
 """
 
 # For `uv run`. TensorFlow brings Keras and h5py, Matplotlib brings Pillow.
@@ -122,8 +122,8 @@ def augment(images, seed):
     center_x, center_y = (width - 1) / 2, (height - 1) / 2
     x_row = [1 + a, b, shift_x - a * center_x - b * center_y]
     y_row = [c, 1 + d, shift_y - c * center_x - d * center_y]
-    no_perspective = 2 * [tf.zeros_like(a)]
-    transforms = tf.stack(x_row + y_row + no_perspective, axis=1)
+    zero = tf.zeros_like(a)  # no perspective
+    transforms = tf.stack(x_row + y_row + [zero, zero], axis=1)
     return keras.ops.image.affine_transform(images, transforms, fill_mode="nearest")
 
 
@@ -157,9 +157,8 @@ def device_and_dtype():
         return details.get("device_name", "a GPU"), "float32"
     # oneDNN is fast in bfloat16 on CPUs that have instructions for it.
     onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"
-    restricted = "ONEDNN_MAX_CPU_ISA" in os.environ  # to older instructions
     cpuinfo = Path("/proc/cpuinfo")  # only Linux has it
-    if cpuinfo.exists() and "avx512_bf16" in cpuinfo.read_text() and onednn and not restricted:
+    if onednn and cpuinfo.exists() and "avx512_bf16" in cpuinfo.read_text():
         return "the CPU", "mixed_bfloat16"
     return "the CPU", "float32"
 
@@ -255,9 +254,8 @@ def plot_confusion_matrix(labels, probabilities, class_names):
 
     figure, ax = plt.subplots(figsize=(6, 6), layout="constrained")
     ax.set_title(f"{errors.sum():,} errors in {len(labels):,} test images")
-    ax.set(xlabel="predicted", ylabel="true", aspect="equal", facecolor="honeydew")
-    ax.pcolormesh(classes, classes, errors, cmap="Reds", vmin=0, edgecolors="lightgray")
-    ax.invert_yaxis()
+    ax.set(xlabel="predicted", ylabel="true", facecolor="honeydew")
+    ax.imshow(errors, cmap="Reds", vmin=0)
     if len(classes) <= 20:  # more could not be read
         rotation = 45 if len("".join(class_names)) > 20 else 0
         ax.set_xticks(classes, class_names, rotation=rotation)
@@ -375,18 +373,13 @@ def prepare_picture(path):
     if ink.max() < 20:  # of 255
         raise ValueError("it holds no ink")
 
-    # The digit is the shape with the most ink around it. Shapes that touch the border are
-    # ignored, unless they hold most of the ink.
+    # The digit is the shape with the most ink around it. The window favors the middle.
     shapes = ink_mask.filter(ImageFilter.MaxFilter(3))  # closes small gaps in strokes
-    inner = ImageOps.expand(shapes, border=1, fill=255)
-    ImageDraw.floodfill(inner, (0, 0), 0)  # erases what touches the border
-    inner = ImageOps.crop(inner, border=1)
-    if np.sum(inner) < 0.2 * np.sum(shapes):
-        inner = shapes
-    ink_around = np.multiply(inner, ink_mask.filter(ImageFilter.BoxBlur(5)), dtype="float32")
-    row, column = np.unravel_index(ink_around.argmax(), ink_around.shape)
-    ImageDraw.floodfill(inner, (int(column), int(row)), 1)  # marks the shape there with 1
-    digit = inner.point([0, 255] + 254 * [0])  # 1 becomes 255, all else 0
+    window = np.outer(np.hamming(view.height), np.hamming(view.width))
+    ink_around = window * shapes * ink_mask.filter(ImageFilter.BoxBlur(5))
+    row, column = divmod(int(ink_around.argmax()), view.width)
+    ImageDraw.floodfill(shapes, (column, row), 1)  # marks the shape there with 1
+    digit = shapes.point([0, 255] + 254 * [0])  # 1 becomes 255, all else 0
 
     # Cut it out of the picture itself, since the view blurs small handwriting.
     paper, digit = paper.resize(picture.size), digit.resize(picture.size)
@@ -398,20 +391,18 @@ def prepare_picture(path):
     ink[ink < 0.2] = 0  # the grain of the paper
 
     # Thin strokes would fade at 20 pixels: a blur widens them before they get full ink.
-    longer_side = np.ptp(np.argwhere(ink), axis=0).max()
     outline = np.hypot(*np.gradient(ink)).sum()  # its length
     half_width = ink.sum() / outline  # of a stroke: area by length of both sides
-    blur = ImageFilter.GaussianBlur(max(0.0, float(0.05 * longer_side - half_width)))
+    blur = ImageFilter.GaussianBlur(float(max(0, 10 - half_width)))
     ink = Image.fromarray(np.uint8(255 * ink)).filter(blur)
-    ink = np.float32(ImageOps.contain(ink.crop(ink.getbbox()), (20, 20)))
+    ink = ImageOps.contain(ink.crop(ink.getbbox()), (20, 20))
 
-    height, width = ink.shape
-    y, x = np.mgrid[:height, :width]
-    top = np.clip(round(14 - np.average(y, weights=ink)), 0, 28 - height)
-    left = np.clip(round(14 - np.average(x, weights=ink)), 0, 28 - width)
-    image = np.zeros((28, 28, 1), "float32")
-    image[top : top + height, left : left + width, 0] = ink / ink.max()
-    return image
+    y, x = np.mgrid[: ink.height, : ink.width]
+    left = round(14 - np.average(x, weights=ink))
+    top = round(14 - np.average(y, weights=ink))
+    image = Image.new("L", (28, 28))
+    image.paste(ink, (left, top))
+    return np.float32(image)[..., np.newaxis] / np.max(image)
 
 
 def read_grey(path):
@@ -423,28 +414,29 @@ def read_grey(path):
     return max(pictures, key=Image.Image.entropy)  # the one that shows more
 
 
-def predict(words, model_path):
-    """Classify pictures, folders or patterns of them; return a figure and the failure count."""
-    model, class_names = load_model(model_path)
+def predict(args):
+    """Print a line for each picture and save a figure of the first 60."""
+    model, class_names = load_model(args.model_path)
     found = []
-    for path in map(Path, words):
+    for path in map(Path, args.predict):
         found += visible(path) or [path]
-    paths, images = [], []
+    answered = []
     for path in found:
         try:
-            images.append(prepare_picture(path))
-            paths.append(path)
+            image = prepare_picture(path)
         except Exception as error:
             print(f"{path} can't be read as a JPEG or PNG picture: {error}", file=sys.stderr)
-    require(paths, "no picture could be read")
-    answers = []
-    for path, probabilities in zip(paths, model.predict(np.array(images), verbose=0)):
+            continue
+        probabilities = model(image[np.newaxis]).numpy()[0]
         best = np.argsort(-probabilities)[:3]
         named = [f"{class_names[i]} ({probabilities[i]:.1%})" for i in best]
         unsure = "; unsure" if probabilities.max() < 0.9 else ""  # see tests/README.md
-        print(f"{path}: {named[0]}, then {', '.join(named[1:])}{unsure}")
-        answers.append(named[0])
-    return plot_predictions(paths[:60], images, answers), len(found) - len(paths)
+        print(f"{path}: {named[0]}, then {', '.join(named[1:])}{unsure}", flush=True)
+        answered.append((path, image, named[0]))
+    require(answered, "no picture could be read")
+    figure = plot_predictions(answered[:60])
+    save_figures({"predictions.png": figure}, args, ["predictions.png"])
+    require(len(answered) == len(found), "some pictures could not be read")
 
 
 def load_model(path):
@@ -461,19 +453,19 @@ def load_model(path):
     return model, class_names
 
 
-def plot_predictions(paths, images, answers):
-    """Return a figure of each picture beside what the network sees of it, and its answer."""
-    columns = min(3, len(paths))
-    rows = -(-len(paths) // columns)
-    figure = plt.figure(figsize=(4 * columns, 2.3 * rows), layout="constrained")
-    cells = figure.subfigures(rows, columns, squeeze=False, wspace=0.1)
-    for cell, path, image, answer in zip(cells.flat, paths, images, answers):
-        left, right = cell.subplots(1, 2)
-        plt.setp([left, right], xticks=[], yticks=[])
-        left.imshow(ImageOps.contain(read_grey(path), (400, 400)), cmap="gray")
-        right.imshow(image, cmap="gray", vmin=0, vmax=1)
-        left.set_title(path.name[-20:], fontsize=8)
-        right.set_title(answer, fontsize=14)
+def plot_predictions(answered):
+    """Return a figure of each picture beside what the network sees of it, and the answer."""
+    columns = min(3, len(answered))
+    rows = -(-len(answered) // columns)
+    size = (4 * columns, 2.2 * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    plt.setp(axes.flat, frame_on=False, xticks=[], yticks=[])
+    for ax, (path, image, answer) in zip(axes.flat, answered):
+        picture = ImageOps.pad(read_grey(path), (280, 280), color="white")
+        seen = np.kron(255 * image[:, :, 0], np.ones((10, 10)))  # 280 x 280 too
+        ax.imshow(np.hstack([picture, seen]), cmap="gray", vmin=0, vmax=255)
+        ax.set_title(path.name[-20:], fontsize=8, loc="left")
+        ax.set_title(answer, fontsize=14, loc="right")
     return figure
 
 
@@ -530,8 +522,7 @@ def load_data(source):
 
     x_train, y_train = check(training_data, "train", where)
     x_test, y_test = check(test_data, "test", where)
-    shapes = f"x_train is {x_train.shape}, but x_test is {x_test.shape}"
-    require(x_train.shape[1:] == x_test.shape[1:], f"{where}: {shapes}")
+    require(x_train.shape[1:] == x_test.shape[1:], f"{where}: x_train and x_test differ in size")
     last = y_train.max()
     require(y_train.min() < last, f"{where}: only one class in y_train; does it hold the labels?")
     require(y_test.max() <= last, f"{where}: y_test has labels above y_train's highest, {last}")
@@ -543,12 +534,11 @@ def check(data, part, where):
     """Return images, uint8 or float32 (n, height, width[, channels]), and labels, int64 (n,)."""
     images, labels = data
     x, y = f"{where}: x_{part}", f"{where}: y_{part}"
-    shape = images.shape
-    large_enough = len(shape) in (3, 4) and shape[0] > 0 and min(shape[1:3]) >= 10
-    grey_or_color = shape[3:] in ((), (1,), (3,))
+    size, channels = images.shape[1:3], images.shape[3:]
+    fits = images.size > 0 and len(size) == 2 and min(size) >= 10 and channels in [(), (1,), (3,)]
     expected = "(n, height, width[, 1 or 3]) with at least 10 pixels per side"
-    require(large_enough and grey_or_color, f"{x} is {shape}, not {expected}")
-    require(labels.size == len(images), f"{y} is {labels.shape}, not ({len(images)},)")
+    require(fits, f"{x} is {images.shape}, not {expected}")
+    require(labels.size == len(images), f"{y} has {labels.size} labels, not {len(images)}")
     require(images.dtype.kind in "uif", f"{x} holds {images.dtype}, not numbers")
     require(labels.dtype.kind in "ui", f"{y} holds {labels.dtype}, not integers")
     low, high = images.min(), images.max()
@@ -583,15 +573,14 @@ def read_csv(path):
 def read_idx_files(folder):
     """Return MNIST's two pairs of arrays from a folder of its four files, plain or .gz."""
     arrays = []
-    for name in ("train-images", "train-labels", "t10k-images", "t10k-labels"):
-        dimensions = 3 if "images" in name else 1
-        path = folder / f"{name}-idx{dimensions}-ubyte"
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        path = folder / f"{name}-ubyte"
         path = path if path.exists() else Path(f"{path}.gz")
         with refusing(f"{path} isn't a whole IDX file of bytes"):
             content = read_bytes(path)
             # Two zeros, 8 for bytes, the number of dimensions; their sizes; the array.
-            require(content[:4] == bytes([0, 0, 8, dimensions]), "its first bytes are wrong")
-            shape = np.frombuffer(content, ">u4", dimensions, offset=4)
+            require(content[:3] == bytes([0, 0, 8]), "its first bytes are wrong")
+            shape = np.frombuffer(content, ">u4", content[3], offset=4)
             array = np.frombuffer(content, "uint8", offset=4 + shape.nbytes)
             arrays.append(array.reshape(shape))
     return arrays[:2], arrays[2:]
@@ -656,58 +645,50 @@ def load_mnist():
 
 
 # --- The command.
-
-FIGURES = ["training_curves.png", "confusion_matrix.png", "sample_predictions.png"]
-
-
 def main(argv=None):
     """Load, normalize, build, train with Adam, save, evaluate and plot; or classify pictures."""
-    options = parse_options(argv)
-    keras.utils.set_random_seed(options.seed)
+    args = parse_args(argv)
+    keras.utils.set_random_seed(args.seed)
     keras.config.set_floatx("float32")  # whatever the user's keras.json says
     keras.config.set_image_data_format("channels_last")
-    plt.rcParams["text.parse_math"] = False  # a class or a picture may be called $x$
     socket.setdefaulttimeout(15)  # seconds; else a stalled download would wait forever
-    folder = options.output_dir
+    folder = args.output_dir
     folder.mkdir(parents=True, exist_ok=True)
-    if options.predict:
-        figure, failures = predict(options.predict, options.model_path)
-        save_figures({"predictions.png": figure}, options, ["predictions.png"])
-        require(not failures, f"{failures} of the pictures could not be read")
+    if args.predict:
+        predict(args)
         return
-
-    names = [options.model_path.name, "metrics.json"] + FIGURES
+    figure_names = ["training_curves.png", "confusion_matrix.png", "sample_predictions.png"]
+    names = [args.model_path.name, "metrics.json"] + figure_names
     require(os.access(folder, os.W_OK), f"--output-dir {folder} is write-protected")
     for name in names:
         require(not (folder / name).is_dir(), f"{folder / name} is a folder; move it away")
     device, dtype = device_and_dtype()
     print(f"Computing on {device} in {dtype}", flush=True)
-    (x_train, y_train), (x_test, y_test), class_names = load_data(options.data)
+    (x_train, y_train), (x_test, y_test), class_names = load_data(args.data)
     x_train, x_test = normalize(x_train), normalize(x_test)
     curve_name, validation_data = "test", (x_test, y_test)
-    if options.validation_split > 0:
+    if args.validation_split > 0:
         order = np.random.permutation(len(y_train))
         x_train, y_train = tf.gather(x_train, order), y_train[order]
-        n = int(options.validation_split * len(y_train))
+        n = int(args.validation_split * len(y_train))
         require(n > 0, "--validation-split holds out less than one image")
         curve_name, validation_data = "validation", (x_train[:n], y_train[:n])
         x_train, y_train = x_train[n:], y_train[n:]
-    augmentation = options.augmentation
-    batches = training_batches(x_train, y_train, options.batch_size, options.seed, augmentation)
+    batches = training_batches(x_train, y_train, args.batch_size, args.seed, args.augmentation)
 
     keras.config.set_dtype_policy(dtype)
-    model = build_model(options.architecture, x_train.shape[1:], len(class_names))
+    model = build_model(args.architecture, x_train.shape[1:], len(class_names))
     keras.config.set_dtype_policy("float32")  # the default again
-    if options.format == "h5":
+    if args.format == "h5":
         keras_2_config(model)  # if it fails, then before the training
     model.summary()
     started = time.time()
-    epochs, rate = options.epochs, options.learning_rate
-    history = train(model, batches, validation_data, epochs, rate, smoothing=augmentation)
+    epochs, rate = args.epochs, args.learning_rate
+    history = train(model, batches, validation_data, epochs, rate, smoothing=args.augmentation)
     seconds = time.time() - started
     finish(model)
-    with complete_file(options.model_path) as path:
-        if options.format == "h5":
+    with complete_file(args.model_path) as path:
+        if args.format == "h5":
             save_h5(model, path, class_names)
         else:
             model.save(path)
@@ -718,7 +699,7 @@ def main(argv=None):
     print(f"{result}, training took {seconds:.1f} s")
     versions = {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__}
     metrics = {"test_accuracy": accuracy, "test_loss": loss, "training_seconds": seconds}
-    metrics |= {"epochs": history, "options": vars(options), "versions": versions}
+    metrics |= {"epochs": history, "options": vars(args), "versions": versions}
     with complete_file(folder / "metrics.json") as path:
         path.write_text(json.dumps(metrics, indent=2, default=str))
     figures = [
@@ -726,16 +707,14 @@ def main(argv=None):
         plot_confusion_matrix(y_test, probabilities, class_names),
         plot_samples(x_test, y_test, probabilities, class_names),
     ]
-    save_figures(dict(zip(FIGURES, figures)), options, names)
+    save_figures(dict(zip(figure_names, figures)), args, names)
 
 
-def parse_options(argv=None):
+def parse_args(argv=None):
     """Return the options of the command; exit with status 2 if one is invalid."""
     parser = argparse.ArgumentParser(
-        prog="deep_learning_model.py",
         usage=argparse.SUPPRESS,  # so that an error is one line
         description=__doc__.split("\n\n")[0] + " Defaults are in parentheses.",
-        allow_abbrev=False,
     )
     add = parser.add_argument
     sources = f"{', '.join(CLASS_NAMES)}; FILE.npz; TRAIN.csv TEST.csv; a folder of MNIST's four "
@@ -749,30 +728,27 @@ def parse_options(argv=None):
     add("--no-augmentation", dest="augmentation", action="store_false", help=plain)
     add("--validation-split", type=float, default=0, help=f"share to hold out {default}")
     add("--data", nargs="+", default=["mnist"], metavar="SOURCE", help=sources)
-    architectures = ["cnn", "cnn-dropout", "dnn"]
-    add("--architecture", choices=architectures, default="cnn", help=f"the network {default}")
+    add("--architecture", choices=["cnn", "cnn-dropout", "dnn"], default="cnn", help=default)
     add("--format", choices=["h5", "keras"], default="h5", help=f"of the file {default}")
     add("--output-dir", type=Path, default=".", help=f"created if missing {default}")
     add("--no-show", action="store_true", help="save figures, but open no windows")
     add("--predict", nargs="+", metavar="PICTURE", help="classify pictures or folders of them")
     model_help = "for --predict (OUTPUT_DIR/mnist_cnn_model.h5)"
     add("--model", dest="model_path", type=Path, metavar="FILE", help=model_help)
-    options = parser.parse_args(argv)
-    require(1 <= options.epochs <= 10**6, "--epochs must be from 1 to 1,000,000")
-    require(1 <= options.batch_size <= 10**6, "--batch-size must be from 1 to 1,000,000")
-    require(0 < options.learning_rate < 1000, "--learning-rate must be between 0 and 1000")
-    require(0 <= options.seed < 2**32, "--seed must be from 0 to 2**32 - 1")
-    require(0 <= options.validation_split <= 0.9, "--validation-split must be from 0 to 0.9")
-    require(len(options.data) <= 2, "--data takes one source or two CSV files")
-    require(options.predict or not options.model_path, "--model needs --predict")
-    if options.data[0] in ("fashion_mnist", "cifar10"):  # distortion harms photographs
-        options.augmentation = False
-    if not options.model_path:
-        data = Path(options.data[0]).resolve().name
-        data = data.removesuffix(".gz").removesuffix(".csv").removesuffix(".npz")
-        network = options.architecture.replace("-", "_")
-        options.model_path = options.output_dir / f"{data}_{network}_model.{options.format}"
-    return options
+    args = parser.parse_args(argv)
+    require(1 <= args.epochs <= 10**6, "--epochs must be from 1 to 1,000,000")
+    require(1 <= args.batch_size <= 10**6, "--batch-size must be from 1 to 1,000,000")
+    require(0 < args.learning_rate < 1000, "--learning-rate must be between 0 and 1000")
+    require(0 <= args.seed < 2**32, "--seed must be from 0 to 2**32 - 1")
+    require(0 <= args.validation_split <= 0.9, "--validation-split must be from 0 to 0.9")
+    require(len(args.data) <= 2, "--data takes one source or two CSV files")
+    require(args.predict or not args.model_path, "--model needs --predict")
+    if args.data[0] in ("fashion_mnist", "cifar10"):  # distortion harms photographs
+        args.augmentation = False
+    if not args.model_path:
+        data = Path(args.data[0]).resolve().stem
+        args.model_path = args.output_dir / f"{data}_{args.architecture}_model.{args.format}"
+    return args
 
 
 @contextlib.contextmanager
@@ -783,19 +759,17 @@ def complete_file(path):
     unfinished.replace(path)  # on Windows this fails while ``path`` is open elsewhere
 
 
-def save_figures(figures, options, names):
+def save_figures(figures, args, names):
     """Save the figures, a dict by file name, print all ``names`` written, and show the figures."""
     for name, figure in figures.items():
-        with complete_file(options.output_dir / name) as path:
+        with complete_file(args.output_dir / name) as path:
             figure.savefig(path, dpi=150)
-    print(f"Written to {options.output_dir.resolve()}: {', '.join(names)}")
-    if not options.no_show and plt.get_backend().lower() != "agg":  # agg has no windows
+    print(f"Written to {args.output_dir.resolve()}: {', '.join(names)}")
+    if not args.no_show and plt.get_backend().lower() != "agg":  # agg has no windows
         plt.show()
 
 
 if __name__ == "__main__":
-    if hasattr(sys.stdout, "reconfigure"):  # notebooks lack it
-        sys.stdout.reconfigure(errors="backslashreplace")  # for odd file names
     try:
         main()
     except (InputError, OSError) as error:

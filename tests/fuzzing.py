@@ -131,17 +131,17 @@ def command_case(draw):
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
-            options = dlm.parse_options(draw(st.lists(word, max_size=6)))
+            args = dlm.parse_args(draw(st.lists(word, max_size=6)))
     except SystemExit as exit_:
         said = errors.getvalue()
-        assert exit_.code == 2 and said.startswith("deep_learning_model.py: error: "), said
+        assert exit_.code == 2 and ": error: " in said and said.count("\n") == 1, said
         return True
     except dlm.InputError as error:
         assert str(error).startswith("--"), error
         return True
-    assert 0 < options.epochs and 0 < options.batch_size
-    assert 0 < options.learning_rate < 10**7 and 0 <= options.validation_split < 1
-    assert 0 <= options.seed < 2**32
+    assert 0 < args.epochs and 0 < args.batch_size
+    assert 0 < args.learning_rate < 10**7 and 0 <= args.validation_split < 1
+    assert 0 <= args.seed < 2**32
     return False
 
 
