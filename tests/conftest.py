@@ -80,7 +80,6 @@ def run_here(*arguments):
 
 
 def restore_settings():
-    """Undo what a run sets for its whole process."""
     dlm.keras.config.set_dtype_policy("float32")
     dlm.socket.setdefaulttimeout(None)
 

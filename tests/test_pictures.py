@@ -8,7 +8,7 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 import deep_learning_model as dlm
 from conftest import SCRIPT, draw_bar, refusal, run, run_here
@@ -72,8 +72,9 @@ FORMATS = ["RGB .jpg", "CMYK .jpg", "P .gif", "1 .bmp", "RGB .webp", "L .tif", "
 def test_every_usual_format_and_mode_is_read_alike(mode, suffix, mnist, tmp_path):
     ink = draw_ink(mnist[1][0][0], np.random.default_rng(4), (280, 280), (0.35, 0.9))
     small = Image.fromarray((255 * (1 - ink)).astype("uint8")).convert("RGB")
+    small = ImageOps.expand(small, 60, "white")
     small.save(tmp_path / "small.png")
-    large = small.resize((4000, 3000)).resize((3000, 3000))  # of a phone
+    large = ImageOps.expand(small.resize((3000, 3000)), 200)  # with a dark table all round
     large.convert(mode).save(tmp_path / f"large{suffix}")
     prepared = [dlm.prepare_picture(tmp_path / name) for name in ("small.png", f"large{suffix}")]
     assert np.abs(prepared[0] - prepared[1]).mean() < 0.02
@@ -124,16 +125,16 @@ def test_predict_prints_a_line_a_picture_in_their_order_and_draws_them(model_fil
     x_test, y_test = mnist[1]
     rng = np.random.default_rng(7)
     (tmp_path / "mnist_cnn_model.h5").write_bytes(model_file.read_bytes())
-    digits = {"größe 3.png": 3, "b.png": 1, "a.png": 2}
+    digits = {"größe 3.png": 3, r"$x^$.png": 1, "a1.png": 2, "a[1].png": 0}  # formula, pattern
     for kind, (name, i) in zip(KINDS, digits.items()):
         redraw(x_test[i], kind, rng, tmp_path / "digit").rename(tmp_path / name)
-    result = run("--predict", *digits, cwd=tmp_path)
+    result = run("--predict", *digits, cwd=tmp_path, env={"PYTHONIOENCODING": "ascii"})
     assert (result.returncode, result.stderr) == (0, "")
     *lines, last = result.stdout.splitlines()
     number = r"\d \(\d+\.\d%\)"
     for line, (name, i) in zip(lines, digits.items(), strict=True):
         answer = rf"{y_test[i]} \((\d+\.\d)%\), then {number}, {number}(; unsure)?"
-        first, unsure = re.fullmatch(f"{re.escape(name)}: {answer}", line).groups()
+        first, unsure = re.fullmatch(f"{re.escape(ascii(name)[1:-1])}: {answer}", line).groups()
         assert bool(unsure) == (float(first) < 90)
     assert last == f"Written to {tmp_path}: predictions.png"
     assert Image.open(tmp_path / "predictions.png").width >= 900
