@@ -60,7 +60,7 @@ UNDISTORTED = 0.15  # the share of images that stay as they are, since distortio
 SMOOTHING = 0.05  # the share of a label that is spread over all classes
 SHARPNESS = 2.0  # the loss divides logits by it, to undo smoothing's low confidence
 CONTRAST = 4.0  # training multiplies images by it: the first layer learns faster
-STEPS_PER_EXECUTION = 75  # steps in one call of TensorFlow: faster, same result
+STEPS_PER_EXECUTION = 75  # at most, in one call of TensorFlow: faster, same result
 EVALUATION_BATCH_SIZE = 100  # without gradients, larger batches are faster
 GENTLE_EPSILON = 0.1  # Adam divides by it: a later fit takes small steps
 
@@ -178,6 +178,7 @@ def train(model, batches, validation_data, epochs, learning_rate, smoothing=True
     ``validation_data``, (images, labels), is only evaluated. Raises InputError on divergence.
     """
     steps = epochs * len(batches)
+    divisors = [n for n in range(1, STEPS_PER_EXECUTION + 1) if len(batches) % n == 0]
     warmup_steps = int(WARMUP * steps)
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0,  # it climbs from here
@@ -189,7 +190,7 @@ def train(model, batches, validation_data, epochs, learning_rate, smoothing=True
         optimizer=keras.optimizers.Adam(schedule, weight_decay=WEIGHT_DECAY),
         loss=smoothed_crossentropy if smoothing else "sparse_categorical_crossentropy",
         metrics=["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="crossentropy")],
-        steps_per_execution=min(STEPS_PER_EXECUTION, len(batches)),
+        steps_per_execution=max(divisors),  # else the progress bar runs past its end
     )
     first = next(layer for layer in model.layers if not isinstance(layer, layers.Flatten))
     require(hasattr(first, "kernel"), "a network must begin with Conv2D or Dense, for CONTRAST")
@@ -433,8 +434,7 @@ def predict(args):
         print(f"{path}: {named[0]}, then {', '.join(named[1:])}{unsure}", flush=True)
         answered.append((path, image, named[0]))
     require(answered, "no picture could be read")
-    figure = plot_predictions(answered[:60])
-    save_figures({"predictions.png": figure}, args, ["predictions.png"])
+    save_figures({"predictions.png": plot_predictions(answered[:60])}, args, ["predictions.png"])
     require(len(answered) == len(found), "some pictures could not be read")
 
 
@@ -443,7 +443,7 @@ def load_model(path):
     require(path.exists(), f"there is no {path}; train first, or name another --model")
     with refusing(f"{path} can't be used: --predict needs a model of 28 x 28 grey images"):
         model = keras.models.load_model(path, compile=False)
-        require(model.input_shape == (None, 28, 28, 1), f"its input is {model.input_shape}")
+        require(model.input_shape == (None, 28, 28, 1), f"it takes {model.input_shape}")
         _, classes = model.output_shape
         class_names = list(map(str, range(classes)))
         if h5py.is_hdf5(path):
