@@ -58,11 +58,11 @@ DISTORTION = 0.2  # how far images are rotated, stretched and sheared: up to 20%
 SHIFT = 2.0  # how far they are shifted, in pixels
 UNDISTORTED = 0.15  # the share of images that stay as they are, since distortion blurs
 SMOOTHING = 0.05  # the share of a label that is spread over all classes
-SHARPNESS = 2.0  # the loss divides logits by it, to undo smoothing's low confidence
+SHARPNESS = 2.0  # the loss divides logits by it, so the network learns larger ones
 CONTRAST = 4.0  # training multiplies images by it: the first layer learns faster
 STEPS_PER_EXECUTION = 75  # at most, in one call of TensorFlow: faster, same result
 EVALUATION_BATCH_SIZE = 100  # without gradients, larger batches are faster
-GENTLE_EPSILON = 0.1  # Adam divides by it: a later fit takes small steps
+GENTLE_EPSILON = 0.1  # Adam divides by it: training the saved model takes small steps
 
 # Below, images are float32 (n, height, width, channels) from 0 to 1, labels are integers (n,)
 # and probabilities are float32 (n, classes), unless a function says otherwise.
@@ -190,7 +190,7 @@ def train(model, batches, validation_data, epochs, learning_rate, smoothing=True
         optimizer=keras.optimizers.Adam(schedule, weight_decay=WEIGHT_DECAY),
         loss=smoothed_crossentropy if smoothing else "sparse_categorical_crossentropy",
         metrics=["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="crossentropy")],
-        steps_per_execution=max(divisors),  # else the progress bar runs past its end
+        steps_per_execution=max(divisors),  # a divisor, or the progress bar overshoots
     )
     first = next(layer for layer in model.layers if not isinstance(layer, layers.Flatten))
     require(hasattr(first, "kernel"), "a network must begin with Conv2D or Dense, for CONTRAST")
@@ -203,7 +203,7 @@ def train(model, batches, validation_data, epochs, learning_rate, smoothing=True
         shuffle=False,  # the batches come shuffled
         verbose=1 if sys.stdout.isatty() else 2,  # a progress bar, or a line per epoch
     ).history
-    first.kernel.assign(CONTRAST * first.kernel)  # takes images from 0 to 1 now
+    first.kernel.assign(CONTRAST * first.kernel)  # the model takes 0 to 1 now
     require(np.isfinite(history["loss"][-1]), "training diverged; lower the --learning-rate")
     return history
 
@@ -361,7 +361,7 @@ def prepare_picture(path):
     picture = read_grey(path)
     view = ImageOps.contain(picture, (100, 100))
     without_ink = view
-    for _ in range(3):  # the paper is the view, blurred, without the ink found so far
+    for _ in range(3):  # a blur finds the paper; then again, without that ink
         mirrored = np.pad(without_ink.resize((40, 40)), 15, "symmetric")
         paper = Image.fromarray(mirrored).filter(ImageFilter.MedianFilter(31))
         paper = ImageOps.crop(paper, 15).resize(view.size)
@@ -378,8 +378,8 @@ def prepare_picture(path):
     window = np.outer(np.hamming(view.height), np.hamming(view.width))
     ink_around = window * shapes * ink_mask.filter(ImageFilter.BoxBlur(5))
     row, column = divmod(int(ink_around.argmax()), view.width)
-    ImageDraw.floodfill(shapes, (column, row), 1)  # marks the shape there with 1
-    digit = shapes.point([0, 255] + 254 * [0])  # 1 becomes 255, all else 0
+    ImageDraw.floodfill(shapes, (column, row), 1)  # recolors that shape from 255 to 1
+    digit = shapes.point([0, 255] + 254 * [0])  # a table: 1 becomes 255, all else 0
 
     # Cut it out of the picture itself, since the view blurs small handwriting.
     paper, digit = paper.resize(picture.size), digit.resize(picture.size)
