@@ -4,7 +4,7 @@
     python deep_learning_model.py
 
 It reaches 99.5% test accuracy. Every Keras since 2.2.4 can load mnist_cnn_model.h5.
---predict reads your own pictures of digits; --help lists all args.
+--predict reads your own pictures of digits; --help lists all options.
 """
 
 # For `uv run`. TensorFlow brings Keras and h5py, Matplotlib brings Pillow.
@@ -37,7 +37,7 @@ if platform.machine() in ("x86_64", "AMD64"):  # elsewhere the defaults are good
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, cores // 2)))
 if "inline" in os.environ.get("MPLBACKEND", "") and "ipykernel" not in sys.modules:
-    os.environ["MPLBACKEND"] = "agg"  # a notebook's works only inside of it
+    os.environ["MPLBACKEND"] = "agg"  # a notebook's own backend works only inside it
 
 import h5py
 import keras
@@ -178,7 +178,6 @@ def train(model, batches, validation_data, epochs, learning_rate, smoothing=True
     ``validation_data``, (images, labels), is only evaluated. Raises InputError on divergence.
     """
     steps = epochs * len(batches)
-    divisors = [n for n in range(1, STEPS_PER_EXECUTION + 1) if len(batches) % n == 0]
     warmup_steps = int(WARMUP * steps)
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0,  # it climbs from here
@@ -186,6 +185,7 @@ def train(model, batches, validation_data, epochs, learning_rate, smoothing=True
         warmup_steps=warmup_steps,
         decay_steps=steps - warmup_steps,  # down to 0, so that the weights settle
     )
+    divisors = [n for n in range(1, STEPS_PER_EXECUTION + 1) if len(batches) % n == 0]
     model.compile(
         optimizer=keras.optimizers.Adam(schedule, weight_decay=WEIGHT_DECAY),
         loss=smoothed_crossentropy if smoothing else "sparse_categorical_crossentropy",

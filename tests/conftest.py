@@ -22,6 +22,7 @@ FILES = [
 ]
 os.environ["MPLBACKEND"] = "agg"
 sys.path.insert(0, str(ROOT))
+sys.argv[0] = str(SCRIPT)  # whose name argparse puts before its errors
 
 import deep_learning_model as dlm  # noqa: E402
 

@@ -45,8 +45,7 @@ WRONG = """
 
 
 @pytest.mark.parametrize("arguments", [words.split() for words in WRONG.split(",")])
-def test_a_wrong_option_is_named_in_one_line(arguments, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", [str(SCRIPT)])
+def test_a_wrong_option_is_named_in_one_line(arguments, capsys):
     with pytest.raises((SystemExit, dlm.InputError)) as error:
         dlm.parse_args(arguments)
     output = capsys.readouterr()
