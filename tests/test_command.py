@@ -70,7 +70,7 @@ def test_the_output_folder_is_made_with_its_parents(tmp_path):
         ("mnist", "cnn", "mnist_cnn_model.h5"),
         ("fashion_mnist", "cnn-dropout", "fashion_mnist_cnn-dropout_model.h5"),
         ("absent/digits.v1.npz", "cnn", "digits.v1_cnn_model.h5"),
-        ("absent-train.csv.gz", "dnn", "absent-train.csv_dnn_model.h5"),
+        ("absent-train.csv.gz", "dnn", "absent-train_dnn_model.h5"),
         ("mnist", "cnn", "confusion_matrix.png"),
         ("mnist", "cnn", "metrics.json"),
     ],

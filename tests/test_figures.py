@@ -19,9 +19,9 @@ HISTORY = {
 @pytest.mark.parametrize("curve_name, epochs", [("test", 2), ("validation", 1)])
 def test_training_curves_show_both_curves_of_both_metrics(curve_name, epochs):
     history = {name: values[:epochs] for name, values in HISTORY.items()}
-    figure = dlm.plot_training_curves(history, curve_name, "Test accuracy 98%")
+    figure = dlm.plot_training_curves(history, curve_name, "test accuracy 98%")
     figure.draw_without_rendering()
-    assert figure.get_suptitle() == "Test accuracy 98%"
+    assert figure.get_suptitle() == "After the training: test accuracy 98%"
     for ax, name in zip(figure.axes, ("accuracy", "crossentropy")):
         training, evaluated = ax.get_lines()
         np.testing.assert_allclose(training.get_ydata(), history[name])
@@ -39,6 +39,20 @@ def test_an_accuracy_of_exactly_1_is_drawn():
     for line in figure.axes[0].get_lines():
         _, height = to_axes.transform(line.get_transform().transform(line.get_xydata()[-1]))
         assert 0 <= height <= 1
+
+
+@pytest.mark.parametrize("low, high", [(0.983, 0.988), (0.1, 0.9), (0.9991, 0.9993)])
+def test_the_axes_have_ticks_whatever_the_range(low, high):
+    values = [low, high]
+    history = dict.fromkeys(
+        ["accuracy", "val_accuracy", "crossentropy", "val_crossentropy"], values
+    )
+    figure = dlm.plot_training_curves(history, "test", "")
+    figure.draw_without_rendering()
+    for ax in figure.axes:
+        bottom, top = ax.get_ylim()
+        texts = [t.get_text() for t in ax.get_yticklabels() if bottom <= t.get_position()[1] <= top]
+        assert len(texts) >= 3 and len(set(texts)) == len(texts)
 
 
 def test_the_confusion_matrix_counts_and_colours_only_errors():
@@ -67,7 +81,7 @@ def test_a_perfect_matrix_and_one_of_a_hundred_classes_can_be_drawn():
 def drawn(figure):
     """Return what is written at each image of a figure, and the image's first pixel."""
     return [
-        (f"{ax.get_title()} {ax.get_xlabel()}", ax.images[0].get_array().flat[0])
+        (f"{ax.get_title()} {ax.get_xlabel()}".replace("\n", " "), ax.images[0].get_array().flat[0])
         for ax in figure.axes
         if ax.images
     ]
@@ -83,7 +97,7 @@ def test_samples_show_correct_answers_then_the_errors_the_most_confident_first()
     images = np.ones((4, 28, 28, 1), "float32") * (np.arange(4) / 4).reshape(4, 1, 1, 1)
     texts, pixels = zip(*drawn(dlm.plot_samples(images, labels, probabilities, DIGITS)))
     assert pixels == (0, 0.75, 0.5, 0.25)
-    for text, answer in zip(texts, ("1 (80", "4 (100", "5 (95", "7 (60")):
+    for text, answer in zip(texts, ("1 80", "4 100", "5 95", "7 60")):
         assert text.startswith(answer)
     assert ["true: 3" in text or "not 3" in text for text in texts] == [False, False, True, False]
 
@@ -97,6 +111,18 @@ def test_samples_can_be_all_correct_or_all_wrong(correct):
     assert len(drawn(figure)) in (8, 16)
 
 
+def test_the_names_of_the_classes_do_not_run_into_each_other():
+    names = ["pullover", "sneaker", "Chihuahua or muffin"]
+    labels, probabilities = np.arange(60) % 3, np.eye(3)[np.arange(60) // 2 % 3]
+    figure = dlm.plot_samples(np.zeros((60, 28, 28, 1)), labels, probabilities, names)
+    figure.draw_without_rendering()
+    for row in figure.axes[:8], figure.axes[8:]:
+        boxes = [ax.title.get_window_extent() for ax in row]
+        boxes += [ax.xaxis.label.get_window_extent() for ax in row if ax.get_xlabel()]
+        for i, box in enumerate(boxes):
+            assert not any(box.overlaps(other) for other in boxes[i + 1 :])
+
+
 def test_the_names_of_the_classes_stand_in_the_figures():
     names = ["ankle boot", "größe"]
     matrix = dlm.plot_confusion_matrix(np.array([0, 1, 1]), np.eye(2)[[0, 0, 1]], names).axes[0]
@@ -105,4 +131,4 @@ def test_the_names_of_the_classes_stand_in_the_figures():
     probabilities = np.array([[0.9, 0.1], [0.7, 0.3]])
     images, labels = np.zeros((2, 12, 14, 3), "float32"), np.array([0, 1])
     (first, _), (second, _) = drawn(dlm.plot_samples(images, labels, probabilities, names))
-    assert "ankle boot (90" in first and "ankle boot (70" in second and "größe" in second
+    assert "ankle boot 90" in first and "ankle boot 70" in second and "größe" in second

@@ -6,6 +6,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import deep_learning_model as dlm
 from conftest import refusal
@@ -49,6 +50,42 @@ def test_a_reloaded_model_can_be_trained_on(saved, mnist):
     assert loaded.optimizer.iterations == 2
 
 
+@pytest.mark.parametrize("last", ["output", "outputs", "its layer's output"])
+def test_grad_cam_gets_a_gradient_from_a_reloaded_model(last, saved):
+    model = keras.models.load_model(saved[1])
+    outputs = {"output": model.output, "outputs": model.outputs[0]}
+    output = outputs.get(last, model.layers[-1].output)
+    cam = keras.Model(model.inputs, [model.get_layer("conv_2").output, output])
+    with tf.GradientTape() as tape:
+        features, probabilities = cam(np.ones((1, 28, 28, 1), "float32"))
+        score = tf.reduce_max(probabilities)
+    assert np.abs(tape.gradient(score, features)).max() > 0
+
+
+def test_the_last_layer_of_a_reloaded_model_can_be_replaced_and_trained(saved, mnist):
+    model = keras.models.load_model(saved[1])
+    for layer in model.layers:
+        layer.trainable = False
+    new = keras.Model(model.inputs, keras.layers.Dense(5)(model.layers[-2].output))
+    new.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    before = new.get_weights()
+    new.fit(dlm.normalize(mnist[0][0][:64]), mnist[0][1][:64] % 5, verbose=0)
+    changed = [not np.array_equal(*pair) for pair in zip(before, new.get_weights())]
+    assert changed == 6 * [False] + 2 * [True]
+
+
+def test_settings_that_matter_in_training_only_need_not_be_held(tmp_path):
+    layers = keras.layers
+    network = [keras.Input((12, 12, 2)), layers.Conv2D(4, 3, kernel_regularizer="l2")]
+    network += [layers.Dropout(0.5, noise_shape=(None, 1, 1, 1)), layers.Flatten()]
+    model = keras.Sequential([*network, layers.Dense(3, kernel_constraint="non_neg")])
+    dlm.finish(model)
+    dlm.save_h5(model, tmp_path / "model.h5", DIGITS[:3])
+    x = np.random.default_rng(0).random((5, 12, 12, 2), "float32")
+    loaded = keras.models.load_model(tmp_path / "model.h5")
+    np.testing.assert_allclose(loaded.predict(x), model.predict(x), atol=1e-6)
+
+
 def test_every_text_is_stored_as_bytes_of_fixed_length(saved):
     def check(name, item):
         for key in item.attrs:
@@ -70,8 +107,10 @@ def test_the_names_of_the_classes_travel_with_the_model(names, tmp_path):
     with h5py.File(tmp_path / "model.h5") as file:
         assert json.loads(file.attrs["class_names"]) == names
     assert dlm.load_model(tmp_path / "model.h5")[1] == names
-    model.save(tmp_path / "model.keras")  # which has numbers in their place
-    assert dlm.load_model(tmp_path / "model.keras")[1] == DIGITS[: len(names)]
+    model.save(tmp_path / "other.keras")  # which has numbers in their place
+    assert dlm.load_model(tmp_path / "other.keras")[1] == DIGITS[: len(names)]
+    dlm.save_model(model, tmp_path / "model.keras", names)
+    assert dlm.load_model(tmp_path / "model.keras")[1] == names
 
 
 def test_the_configuration_holds_only_what_keras_2_2_knew(saved):
@@ -89,10 +128,13 @@ def test_the_configuration_holds_only_what_keras_2_2_knew(saved):
         assert file.attrs["keras_version"] == b"2.2.4" and file.attrs["backend"] == b"tensorflow"
     layers = config["config"]["layers"]
     assert layers[0]["config"]["dtype"] == "float32" and layers[0]["config"]["sparse"] is False
-    assert config["class_name"] == "Sequential"
+    assert config["class_name"] == "Model"
     assert layers[0]["config"]["batch_input_shape"] == [None, 28, 28, 1]
     for layer in layers:
         assert set(layer["config"]) == {"name", *known[layer["class_name"]].split()}
+        assert set(layer) == {"name", "class_name", "config", "inbound_nodes"}
+    before = [node[0][0] for layer in layers for node in layer["inbound_nodes"]]
+    assert before == [layer["name"] for layer in layers[:-1]]
     assert training["loss"] == "sparse_categorical_crossentropy"
     assert training["metrics"] == ["sparse_categorical_accuracy"]
     wanted = "optimizer_config loss metrics sample_weight_mode loss_weights"  # by TensorFlow 1.15
@@ -123,10 +165,7 @@ def test_weights_are_named_as_keras_2_did(saved):
     [
         keras.layers.LeakyReLU(negative_slope=0.1),
         keras.layers.BatchNormalization(epsilon=0.1),
-        keras.layers.Conv2D(4, 3, kernel_regularizer="l2"),
         keras.layers.Conv2D(4, 3, groups=2),
-        keras.layers.Dense(4, kernel_constraint="non_neg"),
-        keras.layers.Dropout(0.5, noise_shape=(None, 1, 1, 1)),
         keras.layers.Dense(4, activation=keras.layers.LeakyReLU(negative_slope=0.1)),
         keras.layers.Dense(4, activation="gelu"),
     ],
@@ -139,13 +178,18 @@ def test_what_the_file_can_not_hold_is_refused_and_nothing_is_written(layer, tmp
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_name_that_can_not_be_written_leaves_the_old_file(tmp_path):
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(3, name="größe")])
+    dlm.finish(model)
+    (tmp_path / "model.h5").write_text("old")
+    with pytest.raises(UnicodeEncodeError):
+        dlm.save_h5(model, tmp_path / "model.h5", DIGITS[:3])
+    assert (tmp_path / "model.h5").read_text() == "old"
+
+
 @pytest.mark.parametrize("architecture", ["cnn", "cnn-dropout", "dnn"])
 def test_every_architecture_is_written_and_computes_the_same(architecture, tmp_path):
-    keras.config.set_dtype_policy("mixed_bfloat16")  # as where the processor is fast with it
-    trained = dlm.build_model(architecture, (20, 30, 3), 7)
-    keras.config.set_dtype_policy("float32")
-    assert dlm.keras_2_config(trained)["class_name"] == "Sequential"
-    dlm.finish(trained)
+    trained = finished(architecture, (20, 30, 3), 7)
     dlm.save_h5(trained, tmp_path / "model.h5", DIGITS[:7])
     loaded = keras.models.load_model(tmp_path / "model.h5")
     x = np.random.default_rng(0).random((5, 20, 30, 3), "float32")
