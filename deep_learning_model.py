@@ -42,6 +42,8 @@ from pathlib import Path
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # the input pipeline below is TensorFlow's
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # hides notes, keeps warnings
+# On a GPU, Keras compiles with XLA; this step of it took most of a minute, for nothing.
+os.environ.setdefault("XLA_FLAGS", "--xla_disable_hlo_passes=cudnn-fused-convolution-rewriter")
 if platform.machine() in ("x86_64", "AMD64"):
     # oneDNN's kernels are faster on every x86 CPU; by default only the newest use them.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -59,6 +61,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
 from keras import layers
+from matplotlib.ticker import PercentFormatter
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 # --- The recipe: chosen on the last 10,000 training images, see tests/README.md.
@@ -270,7 +273,7 @@ def plot_training_curves(history, evaluated_on, result):
         ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         ax.grid(alpha=0.3)
         ax.legend()
-    axes[0].yaxis.set_major_formatter("{x:.1%}")
+    axes[0].yaxis.set_major_formatter(PercentFormatter(1))
     return figure
 
 

@@ -14,6 +14,8 @@ environment makes the runs shorter.
 The rows "limited to AVX2" imitate a processor without AVX-512: oneDNN is limited to AVX2, and plain
 Keras gets TensorFlow's own kernels, as TensorFlow chooses there. Those kernels still use what the
 processor has, which flatters plain Keras.
+
+Where there is a GPU, all compute on it, and only those in ON_A_GPU take part.
 """
 
 import argparse
@@ -31,11 +33,14 @@ import numpy as np
 
 SCRIPT = Path(__file__).resolve().parent.parent / "deep_learning_model.py"
 sys.path.insert(0, str(SCRIPT.parent))
+ENVIRONMENT = dict(os.environ)  # importing the script adds its settings, which are only its own
 EPOCHS = int(os.environ.get("EPOCHS", 5))  # of every contestant
 BATCH_SIZE = 32
 NAMES = {
     "script": "this script",
     "script-32": "this script in float32",
+    "script-distorted": "this script without smoothing and contrast",
+    "script-schedule": "this script without distortion, smoothing and contrast",
     "keras": "plain Keras",
     "keras-onednn": "plain Keras, oneDNN switched on",
     "torch": "PyTorch, eager",
@@ -43,6 +48,7 @@ NAMES = {
     "script-avx2": "this script, oneDNN limited to AVX2",
     "keras-avx2": "plain Keras, as on AVX2",
 }
+ON_A_GPU = ["script", "keras", "torch"]  # the other rows are about processors
 COLUMNS = {
     "epoch": "seconds per epoch",
     "process": "seconds, whole process",
@@ -159,14 +165,22 @@ def plot_curves(plt, history):
     plt.savefig("curves.png")
 
 
-# Runs the script's main in float32, whatever the processor.
-WITH_32_BITS = """
+# Runs the script's main with something of it changed by the line given first.
+CHANGED = """
 import sys
-sys.path.insert(0, sys.argv[1])
+sys.path.insert(0, sys.argv[2])
 import deep_learning_model as d
-d.device_and_dtype = lambda: ("the CPU", "float32")
-d.main(sys.argv[2:])
+exec(sys.argv[1])
+d.main(sys.argv[3:])
 """
+PLAIN_LOSS = "d.CONTRAST = 1.0; d.SMOOTHING = 0.0; d.TEMPERATURE = 1.0"
+IN_32_BITS = "d.fastest_dtype = lambda: 'float32'"
+CHANGES = {
+    "script-32": IN_32_BITS,
+    "script-avx2": IN_32_BITS,  # limited to AVX2, 16 bits fail
+    "script-distorted": PLAIN_LOSS,
+    "script-schedule": PLAIN_LOSS + "; d.augment = lambda images, _: images",
+}
 # TensorFlow chooses its own kernels on a processor with AVX2 alone, the script oneDNN's.
 SETTINGS = {
     "script-avx2": {"ONEDNN_MAX_CPU_ISA": "AVX2"},
@@ -185,10 +199,10 @@ def measure(name, data, seed):
 
     Return None if it fails, and print why.
     """
-    environment = {**os.environ, "MPLBACKEND": "agg", **SETTINGS.get(name, {})}
+    environment = {**ENVIRONMENT, "MPLBACKEND": "agg", **SETTINGS.get(name, {})}
     if name.startswith("script"):
-        in_32_bits = name in ("script-32", "script-avx2")  # limited to AVX2, 16 bits fail
-        start = ["-c", WITH_32_BITS, str(SCRIPT.parent)] if in_32_bits else [str(SCRIPT)]
+        changed = ["-c", CHANGED, CHANGES.get(name, ""), str(SCRIPT.parent)]
+        start = changed if name in CHANGES else [str(SCRIPT)]
         command = [sys.executable, *start, "--data", data, "--no-show"]
         command += f"--seed {seed} --epochs {EPOCHS} --batch-size {BATCH_SIZE}".split()
     else:
@@ -253,7 +267,7 @@ def table(results):
     return "\n".join(lines)
 
 
-def machine():
+def machine(gpus):
     """Return a line that names the processor, with what matters for speed, and the versions."""
     from importlib.metadata import version
 
@@ -264,7 +278,8 @@ def machine():
         flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_tile") if flag in text]
     versions = [f"{package} {version(package)}" for package in ("tensorflow", "keras", "torch")]
     python = f"{platform.system()}, Python {platform.python_version()}"
-    return f"{os.cpu_count()} cores of {name} ({' '.join(flags)}), {python}, {', '.join(versions)}"
+    processor = f"{os.cpu_count()} cores of {name} ({' '.join(flags)})"
+    return ", ".join([*gpus, processor, python, *versions])
 
 
 def main():
@@ -275,7 +290,7 @@ def main():
         "--runs", type=int, default=3, help="turns, each with one run of every contestant"
     )
     parser.add_argument(
-        "--contestants", nargs="+", choices=NAMES, default=list(NAMES), help="who takes part"
+        "--contestants", nargs="+", choices=NAMES, help="who takes part, if not all that can"
     )
     parser.add_argument("--output-dir", type=Path, default=".", help="where to write benchmark.md")
     parser.add_argument("--contestant", choices=NAMES, help=argparse.SUPPRESS)
@@ -287,14 +302,18 @@ def main():
         return
 
     with tempfile.TemporaryDirectory() as folder:
-        from deep_learning_model import load_data
+        from deep_learning_model import load_data, tf
 
+        details = tf.config.experimental.get_device_details
+        gpus = [details(gpu)["device_name"] for gpu in tf.config.list_physical_devices("GPU")]
+        everybody = ON_A_GPU if gpus else list(NAMES)
+        contestants = options.contestants or everybody
         data = os.path.join(folder, "mnist.npz")
         (x_train, y_train), (x_test, y_test), _ = load_data(["mnist"])
         np.savez(data, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
-        results = {name: [] for name in options.contestants}
+        results = {name: [] for name in contestants}
         for turn in range(options.runs):
-            for name in options.contestants:
+            for name in contestants:
                 if None in results[name]:  # it failed the first time, so it would fail now
                     results[name].append(None)
                     continue
@@ -302,7 +321,7 @@ def main():
                 results[name].append(figures)
                 turns = f"turn {turn + 1}/{options.runs}"
                 print(f"{turns}, {NAMES[name]}: {figures}", flush=True)
-    text = f"{machine()}\n\n{table(results)}\n"
+    text = f"{machine(gpus)}\n\n{table(results)}\n"
     print(f"\n{text}")
     options.output_dir.mkdir(parents=True, exist_ok=True)
     (options.output_dir / "benchmark.md").write_text(text)

@@ -118,7 +118,9 @@ platform.machine = lambda: "x86_64"
 print(socket.getdefaulttimeout(), signal.getsignal(signal.SIGINT) == handler)
 print({name: os.environ[name] for name in os.environ if environment.get(name) != os.environ[name]})
 """
-    kept = {name: value for name, value in os.environ.items() if name[:3] not in ("TF_", "KER")}
+    kept = {
+        name: value for name, value in os.environ.items() if name[:3] not in ("TF_", "KER", "XLA")
+    }
     kept["TF_CPP_MIN_LOG_LEVEL"] = "2"  # the user's own choice
     command = [sys.executable, "-c", before + IMPORT + after]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=kept)
@@ -127,5 +129,6 @@ print({name: os.environ[name] for name in os.environ if environment.get(name) !=
     changed = ast.literal_eval(second)
     changed.pop("TF2_BEHAVIOR", None)  # which TensorFlow sets
     threads = {"TF_ENABLE_ONEDNN_OPTS": "1", "TF_NUM_INTRAOP_THREADS": "3"}
-    assert changed == {"KERAS_BACKEND": "tensorflow", **threads}
+    xla = {"XLA_FLAGS": "--xla_disable_hlo_passes=cudnn-fused-convolution-rewriter"}
+    assert changed == {"KERAS_BACKEND": "tensorflow", **xla, **threads}
     assert list(tmp_path.iterdir()) == []
