@@ -475,6 +475,8 @@ def load_model(path):
                     class_names = file.read("class_names")
     with errors_explained(f"Keras {keras.__version__} can't read {path}, written by {writer}"):
         model = keras.models.load_model(path, compile=False)
+        # Keras 3 makes lists of one of an .h5 file's input and output, and warns later.
+        model = keras.Model(model.inputs[0], model.outputs[0])
     shape = model.input_shape
     require(len(shape) == 4 and shape[3] in (1, 3), f"{path} takes {shape}, no images")
     numbers = [str(i) for i in range(model.output_shape[-1])]
@@ -621,9 +623,11 @@ def predict(args):
     check_output(args.output_dir, ["predictions.png"])
     paths, answered = [], []
     for path in map(Path, args.predict):
-        paths += [path] if path.is_file() else list_files(path)
-    paths = [path for path in paths if path.name not in FIGURES]
-    require(paths, f"there are no pictures in {', '.join(args.predict)}")
+        found = [path]
+        if not path.is_file():  # a folder or a pattern
+            found = [each for each in list_files(path) if each.name not in FIGURES]
+        require(found, f"there is no picture {path}, and no folder with any")
+        paths += found
     for i, answer in readable(paths, functools.partial(classify, model, class_names)):
         image, _, text = answer
         print(f"{paths[i]}: {text}", flush=True)
@@ -740,6 +744,10 @@ def load_data(sources):
         if images.ndim == 1:  # paths of pictures
             images, labels = read_pictures(images, labels, are_digits(class_names))
         data.append((check_images(images, where), np.searchsorted(names, labels)))
+    x_train = data[0][0]
+    if are_digits(class_names) and x_train[:, 0].mean() > 0.01 * x_train.max():
+        # MNIST's digits have an empty border; what fills its image is something else.
+        class_names = [f"class {name}" for name in class_names]
     if len(data) == 1:
         data = hold_out(*data[0], 1 / 7)
         print(f"{where}: {len(data[1][1]):,} images, drawn at random, are the test data")

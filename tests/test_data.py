@@ -94,7 +94,7 @@ def test_the_command_refuses_damaged_data_in_one_line_and_writes_nothing(tmp_pat
 
 @pytest.mark.parametrize("shape", [(28, 28), (28, 28, 1), (32, 32, 3), (10, 17)])
 def test_images_of_any_shape_that_fits_the_network_are_accepted(shape, tmp_path):
-    path = save(tmp_path, x_train=np.ones((6, *shape)), x_test=np.ones((4, *shape)))
+    path = save(tmp_path, x_train=np.zeros((6, *shape)), x_test=np.ones((4, *shape)))
     (x_train, _), _, names = load(path)
     assert x_train.shape == (6, *shape) and names == list("012345")
     channels = shape[2] if len(shape) == 3 else 1
@@ -117,13 +117,21 @@ LABELS = [  # as given, and as named
 def test_labels_are_names_in_their_own_order_in_a_row_or_a_column(labels, named, names, tmp_path):
     """keras.datasets.cifar10 has them in a column, of shape (n, 1)."""
     for column in np.array(labels), np.array(labels)[:, None]:
-        images = np.ones((len(labels), 10, 10))
+        images = np.zeros((len(labels), 10, 10))
         np.savez(
             tmp_path / "data.npz", x_train=images, y_train=column, x_test=images, y_test=column
         )
         (_, y_train), (_, y_test), found = load(tmp_path / "data.npz")
         assert found == names and [names[i] for i in y_train] == named
         assert y_test.tolist() == y_train.tolist()
+
+
+def test_numbered_classes_are_no_digits_where_the_images_fill_their_frame(tmp_path):
+    """As Fashion-MNIST's do, whose files number the classes: --predict must not cut clothes out."""
+    for filled, names in (0, list("012345")), (40, [f"class {i}" for i in range(6)]):
+        images = np.zeros((6, 28, 28), "uint8")
+        images[:, 4:24, 4:24], images[:, 0, 5:15] = 255, filled
+        assert load(save(tmp_path, x_train=images))[2] == names
 
 
 def test_test_data_may_lack_classes_but_not_have_new_ones(tmp_path):
@@ -213,6 +221,7 @@ def test_images_of_every_type_are_normalized_like_bytes(dtype, tmp_path):
 
 
 PIXELS = np.arange(3 * 784).reshape(3, 784) % 256
+PIXELS[:, :28] = 0  # the empty border of MNIST's images
 HEADER = "label," + ",".join(f"{i // 28 + 1}x{i % 28 + 1}" for i in range(784))
 
 
