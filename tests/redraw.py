@@ -138,3 +138,12 @@ def enlarge(image, path):
     path = path.with_suffix(".png")
     Image.fromarray(image).resize((280, 280), Image.Resampling.BICUBIC).save(path)
     return path
+
+
+def side_by_side(images, gap):
+    """Return digits, each uint8 (28, 28), in a row as one image, ``gap`` pixels apart."""
+    row = []
+    for image in images:
+        columns = np.flatnonzero(image.max(axis=0) > 100)
+        row += [image[:, columns[0] : columns[-1] + 1], np.zeros((28, gap), "uint8")]
+    return np.hstack(row[:-1])

@@ -1,6 +1,7 @@
 """The user's own pictures: how one is prepared, and --predict from outside."""
 
 import inspect
+import json
 import re
 from pathlib import Path
 
@@ -9,11 +10,12 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 import deep_learning_model as dlm
+import drawing
 from conftest import SCRIPT, draw_bar, refusal, run, run_here
-from redraw import PHOTO_KINDS, PLAIN_KINDS, draw_ink, enlarge, redraw
+from redraw import PHOTO_KINDS, PLAIN_KINDS, draw_ink, enlarge, redraw, side_by_side
 
 KINDS = PLAIN_KINDS + PHOTO_KINDS[:6]
 
@@ -79,6 +81,80 @@ def test_every_usual_format_and_mode_is_read_alike(mode, suffix, mnist, tmp_path
     assert np.abs(prepared[0] - prepared[1]).mean() < 0.02
 
 
+def test_a_picture_may_be_a_path_a_file_an_image_or_an_array(mnist, tmp_path):
+    """As programs with a canvas hold them; an array from 0 to 1 or 255, or of 16 bits."""
+    path = redraw(mnist[1][0][4], "black on white", np.random.default_rng(9), tmp_path / "digit")
+    expected = dlm.prepare_picture(path)
+    image = Image.open(path)
+    gray = np.asarray(image)
+    forms = [str(path), image, image.convert("RGBA"), gray, gray[..., None], gray.astype(int)]
+    forms += [np.dstack([gray] * 3), np.dstack([gray] * 3 + [np.full_like(gray, 255)])]
+    forms += [gray / 255, np.float32(gray), np.uint16(gray) * 257]
+    with open(path, "rb") as file:
+        for form in [file, *forms]:
+            prepared = dlm.prepare_picture(form)
+            np.testing.assert_allclose(prepared, expected, atol=0.05)
+    assert dlm.prepare_picture(gray > 128).shape == expected.shape
+    assert dlm.resize_picture(gray, (20, 30, 3)).shape == (20, 30, 3)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("brightest", [65535, 4095])  # 4095: of a camera with 12 bits
+def test_pictures_of_16_bits_are_read_like_those_of_8(suffix, brightest, mnist, tmp_path):
+    rng = np.random.default_rng(10)
+    for i in range(10):
+        gray = np.asarray(Image.open(redraw(mnist[1][0][i], KINDS[1], rng, tmp_path / "eight")))
+        path = tmp_path / f"sixteen{suffix}"
+        Image.fromarray(np.uint16(gray / 255 * brightest)).save(path)
+        prepared = dlm.prepare_picture(path)
+        np.testing.assert_allclose(prepared, dlm.prepare_picture(gray), atol=0.1)
+
+
+def test_several_digits_are_told_from_one(mnist, tmp_path):
+    x_test, rng = mnist[1][0], np.random.default_rng(11)
+    flags = {1: [], 2: [], 3: [], 4: []}
+    for i in range(0, 160, 4):
+        n = 1 + i // 4 % 4
+        row = side_by_side(x_test[i : i + n], int(rng.integers(4, 9)))
+        gray = 255 - np.asarray(Image.fromarray(row).resize((8 * row.shape[1], 8 * row.shape[0])))
+        gray = np.pad(gray, 60, constant_values=255)
+        flags[n].append(dlm.find_digit(gray)[1])
+    assert sum(flags[1]) == 0 and sum(flags[2] + flags[3] + flags[4]) >= 28
+
+
+@pytest.mark.parametrize("gap", [4, 10, 20])
+def test_strokes_that_do_not_touch_are_one_digit(gap, model_file):
+    strokes = {4: [[(180, 60), (180, 230)], [(173 - gap, 150), (80, 150), (110, 60)]]}
+    strokes[7] = [[(80, 60), (183 - gap, 60)], [(190, 60), (130, 230)]]
+    model, names = dlm.load_model(model_file)
+    for digit, lines in strokes.items():
+        picture = Image.new("L", (280, 280), "white")
+        for line in lines:
+            ImageDraw.Draw(picture).line(line, "black", 14, joint="curve")
+        _, _, text = dlm.classify(model, names, picture)
+        assert text.startswith((f"{digit} (", "unsure")), text
+
+
+def test_a_model_of_other_classes_reads_whole_pictures_at_its_size_and_in_color(tmp_path, capsys):
+    """Which preparing as digits would make alike: one bar is high in the picture, one low."""
+    folder, colors = tmp_path / "signs", {"high red": "red", "low blue": "blue", "low red": "red"}
+    rng = np.random.default_rng(12)
+    for name, color in colors.items():
+        (folder / name).mkdir(parents=True)
+        for i in range(28):
+            picture = Image.new("RGBA", (90, 70))  # transparent: white is behind it
+            y = int(rng.integers(5, 15) + 40 * name.startswith("low"))
+            picture.paste(color, (int(rng.integers(5, 20)), y, 70, y + 12))
+            picture.save(folder / name / f"{i}.png")
+    run_here("--data", folder, "--epochs", 8, "--batch-size", 8, "--output-dir", tmp_path)
+    assert json.loads((tmp_path / "metrics.json").read_text())["test_accuracy"] == 1
+    capsys.readouterr()
+    words = ["--model", tmp_path / "signs_cnn_model.h5", "--output-dir", tmp_path]
+    run_here("--predict", *[folder / name / "3.png" for name in colors], *words)
+    for name, line in zip(colors, capsys.readouterr().out.splitlines()):
+        assert re.search(rf"3\.png: (unsure: )?{name} \(", line)
+
+
 def test_prepare_picture_works_copied_alone(mnist, tmp_path):
     """With the functions that it calls, NumPy and Pillow, and nothing else of the script."""
     copied, waiting = [], [dlm.prepare_picture]
@@ -117,7 +193,48 @@ def test_pictures_of_odd_sizes_are_read_or_refused(size, tmp_path):
     try:
         assert dlm.prepare_picture(tmp_path / "odd.png").shape == (28, 28, 1)
     except ValueError as error:
-        assert str(error) in ("it holds no ink", "height and width must be > 0")  # 250:1
+        assert re.search("holds no ink|must be > 0|zero-size", str(error))  # the last two: 250:1
+
+
+def bars(figure):
+    return [bar.get_width() for bar in figure.axes[2].patches]
+
+
+@pytest.mark.parametrize("strokes, digit", [(drawing.FIVE, 5), (drawing.FOUR, 4), (drawing.ONE, 1)])
+@pytest.mark.parametrize("scale, corner", [(1, 0), (0.5, 135)])  # the second, in a corner
+def test_what_is_drawn_is_answered_at_once_and_a_key_wipes_it(
+    strokes, digit, scale, corner, model_file
+):
+    figure = drawing.window(model_file)
+    sheet, seen, answer = figure.axes
+    assert max(bars(figure)) == 0 and np.min(sheet.images[0].get_array()) == 255
+    strokes = [[(corner + scale * x, corner + scale * y) for x, y in stroke] for stroke in strokes]
+    for _ in range(2):
+        drawing.draw(figure, strokes)
+        assert np.argmax(bars(figure)) == digit and sum(bars(figure)) == pytest.approx(1, abs=1e-3)
+        assert f"{digit} (" in answer.get_title()
+        canvas = Image.fromarray(np.uint8(sheet.images[0].get_array()))
+        expected = dlm.prepare_picture(canvas)[..., 0]
+        np.testing.assert_array_equal(seen.images[0].get_array(), expected)
+        drawing.press_key(figure, " ")
+        assert max(bars(figure)) == 0 and np.min(sheet.images[0].get_array()) == 255
+
+
+def test_strokes_end_where_the_button_is_released_or_the_sheet_ends(model_file):
+    figure = drawing.window(model_file)
+    drawing.draw(figure, [[(50, 50), (50, 90)], [(200, 200), (200, 240)]])
+    drawing.draw(figure, [[(150, 20), (150, -60)], [(300, 150), (240, 150)]])
+    gray = np.array(figure.axes[0].images[0].get_array())
+    assert gray[145, 125] == 255  # between the first two strokes
+    assert gray[5, 150] == 0 and gray[150, 250] == 0 and gray[80, 200] == 255
+
+
+def test_without_windows_draw_says_what_it_needs(model_file, tmp_path):
+    environment = {"MPLBACKEND": "", "DISPLAY": "", "WAYLAND_DISPLAY": ""}
+    result = run("--draw", "--model", model_file, cwd=tmp_path, env=environment)
+    assert result.returncode == 2 and "Traceback" not in result.stderr
+    assert "--draw needs a display" in result.stderr.splitlines()[-1]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_predict_prints_a_line_a_picture_in_their_order_and_draws_them(model_file, mnist, tmp_path):
@@ -134,7 +251,7 @@ def test_predict_prints_a_line_a_picture_in_their_order_and_draws_them(model_fil
     for line, (name, i) in zip(lines, digits.items(), strict=True):
         answer = rf"(unsure: )?{y_test[i]} \((\d+\.\d)%\), then {number}, {number}"
         unsure, first = re.fullmatch(f"{re.escape(ascii(name)[1:-1])}: {answer}", line).groups()
-        assert bool(unsure) == (float(first) < 90)
+        assert bool(unsure) == (float(first) < 85)
     assert last == f"Written to {tmp_path}: predictions.png"
     assert Image.open(tmp_path / "predictions.png").width >= 900
 
