@@ -42,15 +42,13 @@ from pathlib import Path
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # the input pipeline below is TensorFlow's
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # hides notes, keeps warnings
-# On a GPU, Keras compiles with XLA; this step of it took most of a minute, for nothing.
+# Where there is a GPU, Keras compiles with XLA: without this pass in 11 s instead of 52.
 os.environ.setdefault("XLA_FLAGS", "--xla_disable_hlo_passes=cudnn-fused-convolution-rewriter")
 if platform.machine() in ("x86_64", "AMD64"):
     # oneDNN's kernels are faster on every x86 CPU; by default only the newest use them.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    # TensorFlow runs two convolutions at a time: on half of the cores each, it is faster.
-    cores = os.cpu_count()
-    if hasattr(os, "sched_getaffinity"):  # Linux: those that this process may use
-        cores = len(os.sched_getaffinity(0))
+    # Two of the network's operations can run at a time, each faster on half of the cores.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, cores // 2)))
 if "inline" in os.environ.get("MPLBACKEND", "") and "ipykernel" not in sys.modules:
     os.environ["MPLBACKEND"] = "agg"  # a notebook's own backend works only inside it
@@ -224,9 +222,12 @@ def train(model, batches, validation_data, epochs, learning_rate, smoothing=True
     # The steps of a call must divide the epoch, or Keras's progress bar passes its end.
     choices = range(1, STEPS_PER_EXECUTION + 1)
     steps_per_execution = max(n for n in choices if len(batches) % n == 0)
+    loss = "sparse_categorical_crossentropy"
+    if smoothing:
+        loss = smoothed_crossentropy
     trained.compile(
         optimizer=keras.optimizers.Adam(schedule, weight_decay=WEIGHT_DECAY),
-        loss=smoothed_crossentropy if smoothing else "sparse_categorical_crossentropy",
+        loss=loss,
         metrics=["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="crossentropy")],
         steps_per_execution=steps_per_execution,
     )
@@ -258,6 +259,8 @@ def finish(model):
 
 
 # --- The figures.
+
+FIGURES = ["training_curves.png", "confusion_matrix.png", "sample_predictions.png"]
 
 
 def plot_training_curves(history, evaluated_on, result):
@@ -463,24 +466,29 @@ def save_model(model, path, class_names):
 def load_model(path):
     """Return the Keras model in a file and its classes' names, or raise InputError."""
     require(path.exists(), f"there is no {path}; train first, or name another --model")
-    writer, class_names = "", None
     with errors_explained(f"{path} is no model"):
-        if h5py.is_hdf5(path):
-            with h5py.File(path) as file:
-                writer = file.attrs.get("keras_version", "")
-                class_names = file.attrs.get("class_names")
-        else:
-            with zipfile.ZipFile(path) as file:
-                if "class_names" in file.namelist():
-                    class_names = file.read("class_names")
-    with errors_explained(f"Keras {keras.__version__} can't read {path}, written by {writer}"):
+        notes = read_notes(path)
+    problem = f"Keras {keras.__version__} can't read {path}, written by "
+    problem += f"Keras {notes.get('keras_version', 'of a version not named')}"
+    with errors_explained(problem):
         model = keras.models.load_model(path, compile=False)
         # Keras 3 makes lists of one of an .h5 file's input and output, and warns later.
         model = keras.Model(model.inputs[0], model.outputs[0])
     shape = model.input_shape
     require(len(shape) == 4 and shape[3] in (1, 3), f"{path} takes {shape}, no images")
     numbers = [str(i) for i in range(model.output_shape[-1])]
-    return model, json.loads(class_names) if class_names else numbers
+    return model, json.loads(notes.get("class_names", json.dumps(numbers)))
+
+
+def read_notes(path):
+    """Return what a model's file says beside the model, a dict of texts in ASCII."""
+    if h5py.is_hdf5(path):
+        with h5py.File(path) as file:
+            names = file.attrs.keys() & {"keras_version", "class_names"}
+            return {name: np.bytes_(file.attrs[name]).decode() for name in names}
+    with zipfile.ZipFile(path) as file:  # .keras
+        names = {"class_names"} & set(file.namelist())
+        return {name: file.read(name).decode() for name in names}
 
 
 # --- Pictures, prepared as the model's training images were. A picture is a path, an open
@@ -567,13 +575,15 @@ def choose_shape(shapes):
 def are_several(digit, others):
     """Tell whether there are other shapes of a digit's size, or the digit looks like two."""
     left, top, right, bottom = digit.getbbox()
+    height = bottom - top
+    if right - left > 1.5 * height:
+        return True
     if not others.getbbox():
-        return right - left > 1.5 * (bottom - top)
+        return False
     other = choose_shape(others)
     _, other_top, _, other_bottom = other.getbbox()
-    is_tall = other_bottom - other_top > 0.4 * (bottom - top)
-    has_ink = np.sum(other) > 0.25 * np.sum(digit)
-    return right - left > 1.5 * (bottom - top) or (is_tall and has_ink)
+    is_tall = other_bottom - other_top > 0.4 * height
+    return is_tall and np.sum(other) > 0.25 * np.sum(digit)
 
 
 def cut_out(ink, digit):
@@ -614,15 +624,10 @@ def center(ink):
 def resize_picture(picture, shape=(32, 32, 3)):
     """Return a whole picture as an image (height, width, 1 or 3), float32, 0 to 1."""
     height, width, channels = shape
-    picture = read_picture(picture).convert("RGBA")
+    picture = read_picture(picture).convert("RGBA").resize((width, height))
     white = Image.new("RGBA", picture.size, "white")
-    picture = Image.alpha_composite(white, picture).convert("RGB" if channels == 3 else "L")
-    return np.float32(picture.resize((width, height))).reshape(shape) / 255
-
-
-# What the script itself draws.
-FIGURES = ["training_curves.png", "confusion_matrix.png", "sample_predictions.png"]
-FIGURES += ["predictions.png"]
+    picture = Image.alpha_composite(white, picture).convert({1: "L", 3: "RGB"}[channels])
+    return np.float32(picture).reshape(shape) / 255
 
 
 def are_digits(class_names):
@@ -639,11 +644,6 @@ def readable(paths, read):
             print(f"{path} can't be read as a picture: {error}", file=sys.stderr)
         else:
             yield i, result
-
-
-def shown_name(path):
-    """Return a file's name with marks for what isn't Unicode, which figures can't show."""
-    return os.fsencode(path.name).decode(errors="replace")
 
 
 def list_files(path):
@@ -679,7 +679,8 @@ def predict(args):
     for path in map(Path, args.predict):
         found = [path]
         if not path.is_file():  # a folder or a pattern
-            found = [each for each in list_files(path) if each.name not in FIGURES]
+            own = FIGURES + ["predictions.png"]
+            found = [each for each in list_files(path) if each.name not in own]
         require(found, f"there is no picture {path}, and no folder with any")
         paths += found
     for i, answer in readable(paths, functools.partial(classify, model, class_names)):
@@ -703,7 +704,8 @@ def plot_predictions(answered):
         picture = ImageOps.pad(read_picture(path).convert("RGB"), (280, 280), color="white")
         seen = Image.fromarray(np.uint8(255 * image).squeeze()).convert("RGB")
         ax.imshow(np.hstack([picture, seen.resize((280, 280), Image.Resampling.NEAREST)]))
-        ax.set_title(shown_name(path)[-20:], fontsize="small", loc="left")
+        name = os.fsencode(path.name).decode(errors="replace")  # it may be no Unicode
+        ax.set_title(name[-20:], fontsize="small", loc="left")
         ax.set_title(text.partition(", then")[0], fontsize="large", loc="right")
     return figure
 
@@ -716,7 +718,7 @@ def draw(model, class_names):
         require(plt.get_backend().lower() != "agg", "Matplotlib finds none")
     canvas = Image.new("L", (280, 280), "white")
     pen = ImageDraw.Draw(canvas)
-    stroke = []  # the points since the mouse button was pressed
+    stroke = []  # its points so far
     plt.setp(axes[:2], xticks=[], yticks=[])
     axes[0].set_title("draw here; a key wipes the sheet")
     axes[1].set_title("what the network sees")
@@ -746,13 +748,16 @@ def draw(model, class_names):
         else:
             stroke.clear()
 
+    def press(event):
+        stroke.clear()
+        move(event)
+
     def wipe(event):
         canvas.paste("white", (0, 0, 280, 280))
         answer()
 
-    figure.canvas.mpl_connect("button_press_event", move)
+    figure.canvas.mpl_connect("button_press_event", press)
     figure.canvas.mpl_connect("motion_notify_event", move)
-    figure.canvas.mpl_connect("button_release_event", lambda event: stroke.clear())
     figure.canvas.mpl_connect("key_press_event", wipe)
     plt.show()
 
@@ -791,8 +796,9 @@ def load_data(sources):
     problem = f"{where} has {len(names):,} different labels; are these labels?"
     require(1 < len(names) <= 1000, problem)
     require(not unknown.size, f"{where}: only the test data have the classes {unknown}")
-    words = CLASS_NAMES.get(where, "").split()
-    class_names = [words[name] if words else str(name) for name in names]
+    class_names = [str(name) for name in names]
+    if where in CLASS_NAMES:
+        class_names = np.take(CLASS_NAMES[where].split(), names).tolist()
     data = []
     for images, labels in parts:
         if images.ndim == 1:  # paths of pictures
@@ -803,7 +809,7 @@ def load_data(sources):
         # MNIST's digits have an empty border; what fills its image is something else.
         class_names = [f"class {name}" for name in class_names]
     if len(data) == 1:
-        data = hold_out(*data[0], 1 / 7)
+        data = hold_out(data[0], 1 / 7)
         print(f"{where}: {len(data[1][1]):,} images, drawn at random, are the test data")
     (x_train, _), (x_test, _) = data
     sizes = f"training images {x_train.shape[1:]}, test images {x_test.shape[1:]}"
@@ -824,8 +830,9 @@ def check_images(images, where):
     return images.astype("float32" if images.dtype.kind == "f" else "uint8", copy=False)
 
 
-def hold_out(images, labels, share):
+def hold_out(data, share):
     """Return images and labels without a random share of them, and that share."""
+    images, labels = data
     order = np.random.permutation(len(labels))
     n = int(share * len(labels))
     problem = f"{share:.3g} of {len(labels):,} images is less than one"
@@ -951,7 +958,8 @@ def list_pictures(folder):
         pictures = suffixes & Image.registered_extensions().keys()
         require(pictures, f"{class_folder} holds no pictures; {FOLDER_WANTED}")
         paths += found
-        labels += [shown_name(class_folder)] * len(found)
+        name = os.fsencode(class_folder.name).decode(errors="replace")  # it may be no Unicode
+        labels += [name] * len(found)
     require(paths, f"{folder} holds no folders of pictures; {FOLDER_WANTED}")
     return np.array(paths), np.array(labels)
 
@@ -960,8 +968,9 @@ def read_pictures(paths, labels, digits):
     """Return prepared pictures, float32 (n, height, width, channels), and labels (n,)."""
     print(f"Reading {len(paths):,} pictures", flush=True)
     progress = keras.utils.Progbar(len(paths), verbose=int(sys.stdout.isatty()))
+    prepare = prepare_picture if digits else resize_picture
     images, kept = [], []
-    for i, image in readable(paths, prepare_picture if digits else resize_picture):
+    for i, image in readable(paths, prepare):
         images.append(image)
         kept.append(i)
         progress.update(i)
@@ -1018,12 +1027,12 @@ def main(argv=None):
         return predict(args)
     if args.draw:
         return draw(*load_model(args.model_path))
-    outputs = [args.model_path.name, "metrics.json", *FIGURES[:3]]
+    outputs = [args.model_path.name, "metrics.json"] + FIGURES
     check_output(args.output_dir, outputs)
     training_data, test_data, class_names = load_data(args.data)
     validation_data, evaluated_on = test_data, "test"  # for the curves only
     if args.validation_split:
-        training_data, validation_data = hold_out(*training_data, args.validation_split)
+        training_data, validation_data = hold_out(training_data, args.validation_split)
         evaluated_on = "validation"
     (x_train, y_train), (x_test, y_test) = training_data, test_data
     x_train, x_test = normalize(x_train), normalize(x_test)
@@ -1055,13 +1064,12 @@ def main(argv=None):
     metrics |= {"epochs": history, "options": vars(args), "versions": versions}
     with complete_file(args.output_dir / "metrics.json") as path:
         path.write_text(json.dumps(metrics, indent=2, default=str))
-    answers = y_test, probabilities, class_names
-    figures = {
-        "training_curves.png": plot_training_curves(history, evaluated_on, result),
-        "confusion_matrix.png": plot_confusion_matrix(*answers),
-        "sample_predictions.png": plot_samples(x_test, *answers),
-    }
-    save_figures(figures, args, outputs)
+    figures = [
+        plot_training_curves(history, evaluated_on, result),
+        plot_confusion_matrix(y_test, probabilities, class_names),
+        plot_samples(x_test, y_test, probabilities, class_names),
+    ]
+    save_figures(dict(zip(FIGURES, figures)), args, outputs)
 
 
 def set_defaults(seed):
@@ -1125,8 +1133,11 @@ def parse_args(argv=None):
 if __name__ == "__main__":
     if hasattr(sys.stdout, "reconfigure"):  # notebooks lack it
         sys.stdout.reconfigure(errors="backslashreplace")  # for odd file names
+    options = sys.argv[1:]
+    if "__file__" not in globals():  # a notebook's cell has no options of its own
+        options = []
     try:
-        main(None if "__file__" in globals() else [])  # a notebook's cell has no options
+        main(options)
     except (InputError, OSError) as error:
         print(f"deep_learning_model.py: error: {error}", file=sys.stderr)
         sys.exit(2)
