@@ -15,15 +15,18 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "tests" / "README.md"]
 RUNNERS = {"sh": ["bash", "-euo", "pipefail", "-c"], "python": [".venv/bin/python", "-c"]}
 
+OPENED = "tests/consumers runs it and opens what it writes"
 # The blocks that aren't run here, by a word of theirs, and why.
 NOT_RUN = {
     "seq 7001": "takes ten minutes",
     "tests/benchmark.py": "takes an hour",
     "--folder FOLDER": "takes ten minutes, and pictures that are not in the repository",
     "tests/consumers": ".ci/run runs it at the end, with --own",
-    "tensorflowjs_converter": "tests/consumers runs it and opens what it writes",
-    "tf2onnx.convert": "tests/consumers runs it and opens what it writes",
-    "TFLiteConverter": "tests/consumers runs it and opens what it writes",
+    "tensorflowjs_converter": OPENED,
+    "tf2onnx.convert": OPENED,
+    "TFLiteConverter": OPENED,
+    ".export(": OPENED,
+    "import openvino": OPENED,
 }
 
 
