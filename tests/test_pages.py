@@ -1,12 +1,17 @@
-"""The README and this folder's: that what they name is there, and that they are in shape."""
+"""The README and this folder's: that what they name is there, and that their code is run."""
 
+import io
 import re
+import subprocess
+import sys
 
 import pytest
 
-from conftest import ROOT
+import deep_learning_model as dlm
+import pages
+from conftest import ROOT, SCRIPT
+from pages import PAGES
 
-PAGES = [ROOT / "README.md", ROOT / "tests" / "README.md"]
 MADE = "mnist_cnn_model|fashion_mnist_cnn_model|training_curves|confusion_matrix|sample_predictions"
 # No files of the repository: what runs write, what users give, and TensorFlow.js.
 MADE_BY_RUNS = re.compile(
@@ -44,7 +49,64 @@ def test_pictures_are_small_and_all_are_shown():
 
 
 def test_the_front_page_is_short_and_gives_its_commands_at_once():
-    lines = (ROOT / "README.md").read_text("utf-8").splitlines()
-    assert len(lines) <= 170
-    start = "\n".join(lines[:25])
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert len(re.sub(r"```.*?```", "", text, flags=re.S).splitlines()) <= 175
+    start = "\n".join(text.splitlines()[:25])
     assert "deep_learning_model.py\n```" in start and "--predict" in start
+
+
+@pytest.mark.parametrize("page", PAGES, ids=["front", "tests"])
+def test_every_block_is_run_or_listed_and_fits_a_narrow_window(page):
+    found = pages.blocks(page)
+    assert page.read_text("utf-8").count("```") == 2 * len(found)  # none is overlooked
+    for language, text in found:
+        listed = any(word in text for word in pages.NOT_RUN)
+        assert listed or language in ("", *pages.RUNNERS), text
+        assert language != "sh" or max(map(len, text.splitlines())) <= 60, text
+
+
+@pytest.mark.parametrize("word", pages.NOT_RUN)
+def test_a_word_of_the_list_names_one_block(word):
+    assert word in pages.block(word)
+
+
+def test_a_block_that_is_added_is_run_and_may_not_fail(tmp_path, monkeypatch, capsys):
+    page = tmp_path / "README.md"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pages, "PAGES", [page])
+    monkeypatch.setitem(pages.RUNNERS, "python", [sys.executable, "-c"])
+    page.write_text("""
+```python
+from pathlib import Path
+```
+```
+a sample
+```
+```sh
+test -s seven.png
+echo > made
+```
+```python
+Path("made").rename("renamed")
+```
+""")
+    pages.main()
+    assert {path.name for path in tmp_path.iterdir()} == {"README.md", "renamed"}
+    page.write_text("```sh\nfalse\ntrue\n```\n")
+    with pytest.raises(subprocess.CalledProcessError):
+        pages.main()
+
+
+@pytest.mark.parametrize("cell, epochs", [({}, 5), ({"__file__": str(SCRIPT)}, 2)])
+def test_pasted_into_a_notebook_the_script_takes_its_defaults(cell, epochs, monkeypatch):
+    """With %run it has a file and its own options. A notebook's output can't be reconfigured."""
+    options = ["--epochs", "2"] if cell else ["-f", "kernel.json"]
+    monkeypatch.setattr(sys, "argv", ["ipykernel_launcher.py", *options])
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    definitions, start, end = SCRIPT.read_text("utf-8").partition('\nif __name__ == "__main__":')
+    cell = {"__name__": "__main__", **cell}
+    exec(definitions, cell)
+    parsed = []
+    cell["main"] = lambda argv: parsed.append(dlm.parse_args(argv))
+    exec(start + end, cell)
+    assert parsed[0].epochs == epochs and parsed[0].data == ["mnist"]

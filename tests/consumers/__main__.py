@@ -4,10 +4,11 @@
     .venv/bin/python tests/consumers --own       only those that this Python can host
     .venv/bin/python tests/consumers NAME...     only these
 
-Runs the main job, then for each consumer makes an environment (kept in --cache for the next time),
-opens the .h5 in it and compares the probabilities of the 10,000 test images, to 1e-5, and what
-``evaluate`` says. Prints a line a consumer and a summary; the exit status is 1 if one failed. A
-consumer is skipped, and said to be, where its Python or program is missing.
+Takes mnist_cnn_model.h5 and metrics.json of a default run from the current folder. For each
+consumer makes an environment (kept in --cache for the next time), opens the .h5 in it by the front
+page's code and compares the probabilities of the 10,000 test images, to 1e-5, and what ``evaluate``
+says. Prints a line a consumer and a summary; the exit status is 1 if one failed. A consumer is
+skipped, and said to be, where its Python or program is missing.
 """
 
 import argparse
@@ -28,18 +29,22 @@ from typing import NamedTuple
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent.parent))
+ROOT = HERE.parent.parent
+sys.path[:0] = [str(ROOT), str(HERE.parent)]
 import deep_learning_model as dlm  # noqa: E402
+import pages  # noqa: E402
 
-MODERN = ("3.11", "3.12", "3.10")
-NEWEST = (*MODERN, "3.13")
+# The front page's code that consumers run, by a word of it.
+SNIPPETS = {
+    "load": "load_model(",
+    "inside": "keras.Model(model.inputs, tensors",
+    "gradient": "GradientTape",
+    "replace": "Dense(5",
+    "savedmodel": ".export(",
+    "tflite": "TFLiteConverter",
+    "openvino": "import openvino",
+}
 TFJS = "4.22.0"
-KERAS = "check_keras.py keras FOLDER"
-TF_KERAS = "check_keras.py tensorflow.keras FOLDER"
-CONVERTED = "check_converted.py "
-CONVERT_TFJS = (
-    "-m tensorflowjs.converters.converter --input_format=keras FOLDER/mnist_cnn_model.h5 FOLDER/web"
-)
 
 
 class Consumer(NamedTuple):
@@ -48,46 +53,41 @@ class Consumer(NamedTuple):
     requirements: str
     command: str  # for the environment's Python, in this folder; FOLDER is where the model is
     backend: str = "tensorflow"
+    page: str = ""  # a word of the front page's commands that come first
 
 
+NEWEST = ("3.11", "3.12", "3.13")
+NEW = "tensorflow tf_keras jax torch==2.13.0 ai-edge-litert openvino"
+# The lowest versions that requirements.txt allows, with their last corrections.
+LOWEST = re.sub(r">=(\S+)\s+", r"==\1.* ", (ROOT / "requirements.txt").read_text())
+KERAS = "check_keras.py keras FOLDER"
+TF_KERAS = "check_keras.py tensorflow.keras FOLDER"
+TF_215 = "tensorflow==2.15.1 coremltools==9.0"
 TF_115 = "tensorflow==1.15.5 protobuf<3.21"
-TUNED = " fine-tune"
+KERAS_224 = TF_115 + " keras==2.2.4 h5py<3"
+CONVERTED = "check_converted.py "
 CONSUMERS = [
-    Consumer("Keras 3 newest on TensorFlow", NEWEST, "tensorflow", KERAS + TUNED),
-    Consumer("Keras 3 newest on JAX", NEWEST, "keras jax", KERAS + TUNED, "jax"),
-    Consumer("Keras 3 newest on PyTorch", NEWEST, "keras torch==2.13.0", KERAS + TUNED, "torch"),
-    Consumer("Keras 3.0.5", MODERN, "tensorflow==2.16.2 keras==3.0.5", KERAS),
-    Consumer("Keras 3.6.0", MODERN, "tensorflow==2.18.1 keras==3.6.0", KERAS),
-    Consumer(
-        "tf_keras newest", MODERN, "tensorflow tf_keras", "check_keras.py tf_keras FOLDER" + TUNED
-    ),
-    Consumer("TensorFlow 2.15", ("3.11", "3.10", "3.9"), "tensorflow==2.15.1", TF_KERAS + TUNED),
-    Consumer("TensorFlow 2.10", ("3.10", "3.9", "3.8"), "tensorflow==2.10.1 numpy<2", TF_KERAS),
-    Consumer("TensorFlow 2.4", ("3.8", "3.7", "3.6"), "tensorflow==2.4.4", TF_KERAS),
-    Consumer("TensorFlow 1.15", ("3.7", "3.6"), TF_115, TF_KERAS),
-    Consumer(
-        "Keras 2.2.4 on TensorFlow 1.15", ("3.7", "3.6"), TF_115 + " keras==2.2.4 h5py<3", KERAS
-    ),
-    Consumer("TensorFlow Lite converter", MODERN, "tensorflow", CONVERTED + "tflite FOLDER"),
-    Consumer("LiteRT", MODERN, "ai-edge-litert", CONVERTED + "litert FOLDER"),
-    Consumer(
-        "ONNX Runtime (tf2onnx)",
-        MODERN,
-        "tensorflow tf2onnx onnxruntime",
-        CONVERTED + "onnx FOLDER",
-    ),
-    Consumer("OpenVINO", MODERN, "tensorflow openvino", CONVERTED + "openvino FOLDER"),
-    Consumer("SavedModel", NEWEST, "tensorflow", CONVERTED + "savedmodel FOLDER"),
-    Consumer(".keras", NEWEST, "tensorflow", CONVERTED + "keras FOLDER"),
-    Consumer(
-        "Core ML (coremltools)",
-        ("3.11", "3.10"),
-        "tensorflow==2.15.1 coremltools==9.0",
-        CONVERTED + "coreml FOLDER",
-    ),
-    Consumer(
-        "TensorFlow.js converter", ("3.11", "3.10"), f"tensorflowjs=={TFJS} ydf<0.13", CONVERT_TFJS
-    ),
+    Consumer("Keras 3 newest on TensorFlow", NEWEST, NEW, KERAS + " fit"),
+    Consumer("Keras 3 newest on JAX", NEWEST, NEW, KERAS + " fit", "jax"),
+    Consumer("Keras 3 newest on PyTorch", NEWEST, NEW, KERAS + " fit", "torch"),
+    Consumer("tf_keras newest", NEWEST, NEW, "check_keras.py tf_keras FOLDER fit"),
+    Consumer("SavedModel", NEWEST, NEW, CONVERTED + "savedmodel FOLDER"),
+    Consumer(".keras", NEWEST, NEW, CONVERTED + "keras FOLDER"),
+    Consumer("OpenVINO", NEWEST, NEW, CONVERTED + "openvino FOLDER"),
+    Consumer("TensorFlow Lite", NEWEST, NEW, CONVERTED + "tflite FOLDER"),
+    Consumer("LiteRT", NEWEST, NEW, CONVERTED + "litert FOLDER"),
+    Consumer("ONNX", NEWEST, NEW, CONVERTED + "onnx FOLDER", page="tf2onnx.convert"),
+    Consumer("ONNX, from_keras", NEWEST, NEW, CONVERTED + "from_keras FOLDER"),
+    Consumer("ONNX, from_function", NEWEST, NEW, CONVERTED + "from_function FOLDER"),
+    Consumer("Keras, lowest version", ("3.11", "3.12"), LOWEST, KERAS + " fit"),
+    Consumer("Keras 3.6", ("3.11", "3.12"), "tensorflow==2.18.1 keras==3.6.0", KERAS),
+    Consumer("Keras 3.0", ("3.11", "3.12"), "tensorflow==2.16.2 keras==3.0.5", KERAS),
+    Consumer("TensorFlow 2.15", ("3.11", "3.10"), TF_215, TF_KERAS + " fit"),
+    Consumer("Core ML (coremltools)", ("3.11", "3.10"), TF_215, CONVERTED + "coreml FOLDER"),
+    Consumer("TensorFlow 2.10", ("3.10", "3.9"), "tensorflow==2.10.1 numpy<2", TF_KERAS),
+    Consumer("TensorFlow 2.4", ("3.8", "3.7"), "tensorflow==2.4.4", TF_KERAS),
+    Consumer("TensorFlow 1.15", ("3.7", "3.6"), TF_115, TF_KERAS + " tf1"),
+    Consumer("Keras 2.2.4 on TensorFlow 1.15", ("3.7", "3.6"), KERAS_224, KERAS + " tf1"),
 ]
 
 
@@ -148,18 +148,19 @@ def npm_folder(cache):
     return folder
 
 
-def train(folder):
-    """Run the main job into ``folder``; keep there what its model makes of the test images."""
-    dlm.main(["--output-dir", str(folder), "--no-show"])
-    metrics = json.loads((folder / "metrics.json").read_text())
-    dlm.keras.config.set_dtype_policy("float32")
-    model, _ = dlm.load_model(folder / "mnist_cnn_model.h5")
+def prepare(folder):
+    """Lay into ``folder`` the model, the page's code and the model's answers to the test images."""
+    model, _ = dlm.load_model(Path("mnist_cnn_model.h5"))
+    shutil.copy("mnist_cnn_model.h5", folder)
+    snippets = {name: pages.block(word) for name, word in SNIPPETS.items()}
+    (folder / "snippets.json").write_text(json.dumps(snippets))
+    metrics = json.loads(Path("metrics.json").read_text())
     (x_train, y_train), (x_test, y_test), _ = dlm.load_data(["mnist"])
-    x_test = dlm.normalize(x_test).numpy()
-    probabilities = model.predict(x_test, batch_size=100, verbose=0)
+    images = dlm.normalize(x_test).numpy()
+    probabilities = model.predict(images, batch_size=100, verbose=0)
     np.savez(
         folder / "expected.npz",
-        images=x_test,
+        images=images,
         labels=y_test,
         probabilities=probabilities,
         loss=metrics["test_loss"],
@@ -167,12 +168,26 @@ def train(folder):
         x_train=dlm.normalize(x_train[:6000]),
         y_train=y_train[:6000],
     )
-    x_test[:1000].tofile(folder / "images.bin")
+    small = {"x_train": x_train[:600], "y_train": y_train[:600]}
+    np.savez(folder / "small.npz", x_test=x_test[:300], y_test=y_test[:300], **small)
+    images[:1000].tofile(folder / "images.bin")
     probabilities[:1000].tofile(folder / "probabilities.bin")
+
+
+def run_page(word, folder, python):
+    """Run the page's commands that hold a word, with an environment as the page's .venv."""
+    link = folder / ".venv"
+    link.unlink(missing_ok=True)
+    link.symlink_to(Path(python).parent.parent)
+    path = f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}"
+    command = ["bash", "-euo", "pipefail", "-c", pages.block(word)]
+    run(command, cwd=folder, env={**os.environ, "PATH": path})
 
 
 def check_consumer(consumer, folder, cache, discard):
     python = environment(consumer.pythons, consumer.requirements, cache)
+    if consumer.page:
+        run_page(consumer.page, folder, python)
     command = consumer.command.replace("FOLDER", str(folder)).split()
     # TensorFlow has set TF2_BEHAVIOR here, which would turn version 1 into 2.
     variables = {name: value for name, value in os.environ.items() if name != "TF2_BEHAVIOR"}
@@ -180,9 +195,35 @@ def check_consumer(consumer, folder, cache, discard):
     variables["CUDA_VISIBLE_DEVICES"] = "-1"
     lines = run([python, *command], cwd=HERE, env=variables).strip().splitlines()
     sharers = [other for other in CONSUMERS if other.requirements == consumer.requirements]
-    if discard and consumer == sharers[-1]:
+    if discard and consumer == sharers[-1] and consumer.requirements != LOWEST:
         shutil.rmtree(python.parent.parent)
-    return "converted" if "converter" in consumer.command else lines[-1]
+    return lines[-1]
+
+
+def check_lowest(folder, cache):
+    """Train the script on a few images in its lowest versions, and read a picture there."""
+    python = environment(("3.11", "3.12"), LOWEST, cache)
+    script = [python, ROOT / "deep_learning_model.py", "--no-show", "--output-dir", folder]
+    run([*script, "--data", folder / "small.npz", "--epochs", "2"])
+    metrics = json.loads((folder / "metrics.json").read_text())
+    accuracy, evaluated = metrics["test_accuracy"], metrics["epochs"]["val_accuracy"][-1]
+    if not abs(accuracy - evaluated) < 1e-6 or accuracy < 0.6:
+        raise RuntimeError(f"test accuracy {accuracy}, {evaluated} after the last epoch")
+    dlm.load_model(folder / "small_cnn_model.h5")
+
+    digit = np.load(folder / "small.npz")["x_test"][0]
+    dlm.Image.fromarray(255 - digit).resize((280, 280)).save(folder / "digit.png")
+    model = folder / "mnist_cnn_model.h5"
+    said = run([*script, "--model", model, "--predict", folder / "digit.png"])
+    if "digit.png: 7 (" not in said:
+        raise RuntimeError(said)
+    return f"test accuracy {accuracy:.2%} with 600 images, 7 recognized"
+
+
+def check_conversion(folder, cache):
+    python, _ = find_python(("3.11", "3.12"))
+    run_page("tensorflowjs_converter", folder, python)
+    return "converted"
 
 
 def check_node(folder, cache):
@@ -247,7 +288,12 @@ def check_browser(folder, cache):
 
 
 def main():
-    extra = {"TensorFlow.js in Node": check_node, "TensorFlow.js in Chromium": check_browser}
+    extra = {
+        "the script in its lowest versions": check_lowest,
+        "TensorFlow.js converter": check_conversion,
+        "TensorFlow.js in Node": check_node,
+        "TensorFlow.js in Chromium": check_browser,
+    }
     parser = argparse.ArgumentParser(prog="tests/consumers", description=__doc__.split("\n\n")[0])
     add = parser.add_argument
     add("names", nargs="*", metavar="NAME", help="parts of consumers' names; by default all")
@@ -259,7 +305,7 @@ def main():
     folder = options.cache / "model"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    train(folder)
+    prepare(folder)
 
     checks = {
         consumer.name: functools.partial(check_consumer, consumer, discard=options.discard)

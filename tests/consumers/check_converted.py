@@ -2,24 +2,15 @@
 
     python check_converted.py FORMAT FOLDER
 
-FORMAT is a function below; FOLDER holds mnist_cnn_model.h5 and expected.npz. Prints one line.
+FORMAT is a function below; FOLDER holds mnist_cnn_model.h5, expected.npz and snippets.json, the
+front page's code: its snippet for the format, if there is one, runs first. Prints one line.
 """
 
+import json
 import os
 import sys
 
 import numpy as np
-
-
-def load(folder):
-    import tensorflow as tf
-
-    return tf, tf.keras.models.load_model(os.path.join(folder, "mnist_cnn_model.h5"))
-
-
-def as_function(tf, model):
-    images = tf.TensorSpec([None, 28, 28, 1], tf.float32, name="images")
-    return tf.function(lambda x: model(x), input_signature=[images])
 
 
 def interpret(interpreter, images):
@@ -31,76 +22,94 @@ def interpret(interpreter, images):
     return interpreter.get_tensor(target["index"])
 
 
-def tflite(folder, images):
-    tf, model = load(folder)
-    path = os.path.join(folder, "mnist_cnn_model.tflite")
-    with open(path, "wb") as file:
-        file.write(tf.lite.TFLiteConverter.from_keras_model(model).convert())
-    return interpret(tf.lite.Interpreter(model_path=path), images)
+def tflite(session, images):
+    interpreter = session["tf"].lite.Interpreter("mnist_cnn_model.tflite")
+    return interpret(interpreter, images)
 
 
-def litert(folder, images):
+def litert(session, images):
     """Of what tflite wrote."""
     from ai_edge_litert.interpreter import Interpreter
 
-    path = os.path.join(folder, "mnist_cnn_model.tflite")
-    return interpret(Interpreter(model_path=path), images)
+    return interpret(Interpreter("mnist_cnn_model.tflite"), images)
 
 
-def onnx(folder, images):
-    import onnxruntime
+def onnx(session, images):
+    """Written by the front page's command, in which tf2onnx 1.17 names the input images:0."""
+    return run_onnx("mnist_cnn_model.onnx", images)
+
+
+def from_keras(session, images):
     import tf2onnx
 
-    tf, model = load(folder)
-    path = os.path.join(folder, "mnist_cnn_model.onnx")
-    function = as_function(tf, model)
-    tf2onnx.convert.from_function(function, function.input_signature, output_path=path)
-    return onnxruntime.InferenceSession(path).run(None, {"images": images})[0]
+    tf2onnx.convert.from_keras(session["model"], output_path="from_keras.onnx")
+    return run_onnx("from_keras.onnx", images)
 
 
-def openvino(folder, images):
-    import openvino
+def from_function(session, images):
+    import tensorflow as tf
+    import tf2onnx
 
-    function = as_function(*load(folder)).get_concrete_function()
+    signature = [tf.TensorSpec([None, 28, 28, 1], tf.float32, name="images")]
+    function = tf.function(session["model"], input_signature=signature)
+    tf2onnx.convert.from_function(function, signature, output_path="from_function.onnx")
+    return run_onnx("from_function.onnx", images)
+
+
+def run_onnx(path, images):
+    import onnxruntime
+
+    network = onnxruntime.InferenceSession(path)
+    return network.run(None, {network.get_inputs()[0].name: images})[0]
+
+
+def openvino(session, images):
     precise = {"INFERENCE_PRECISION_HINT": "f32"}
-    return openvino.compile_model(openvino.convert_model(function), "CPU", precise)(images)[0]
+    return session["openvino"].compile_model(session["network"], "CPU", precise)(images)[0]
 
 
-def savedmodel(folder, images):
-    """As TensorFlow Serving wants it."""
-    tf, model = load(folder)
-    model.export(os.path.join(folder, "serving"), verbose=False)
-    serving = tf.saved_model.load(os.path.join(folder, "serving"))
-    return serving.serve(images).numpy()
+def savedmodel(session, images):
+    """As TensorFlow Serving reads it."""
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load("serving")  # which must outlive the call
+    return loaded.serve(images).numpy()
 
 
-def keras(folder, images):
+def keras(session, images):
     """As a .keras file."""
-    tf, model = load(folder)
-    path = os.path.join(folder, "mnist_cnn_model.keras")
-    model.save(path)
-    return tf.keras.models.load_model(path).predict(images, verbose=0)
+    session["model"].save("mnist_cnn_model.keras")
+    model = session["keras"].models.load_model("mnist_cnn_model.keras")
+    return model.predict(images, verbose=0)
 
 
-def coreml(folder, images):
+def coreml(session, images):
     """Only the steps are compared, for only a Mac could run it."""
     import coremltools
 
-    _, model = load(folder)
     inputs = [coremltools.TensorType(shape=(1, 28, 28, 1))]
-    program = coremltools.convert(model, inputs=inputs).get_spec().mlProgram
+    program = coremltools.convert(session["model"], inputs=inputs).get_spec().mlProgram
     blocks = program.functions["main"].block_specializations.values()
     steps = [operation.type for block in blocks for operation in block.operations]
     wanted = ["conv", "max_pool", "conv", "max_pool", "linear", "linear", "softmax"]
     assert [step for step in steps if step in wanted] == wanted, steps
 
 
-format_, folder = sys.argv[1:]
-expected = np.load(os.path.join(folder, "expected.npz"))
-probabilities = globals()[format_](folder, expected["images"])
-if probabilities is None:
-    print("the steps are as expected")
-else:
-    difference = np.abs(probabilities - expected["probabilities"]).max()
-    assert difference <= 1e-5, f"probabilities differ by {difference}"
-    print(f"probabilities to {difference:.0e}")
+def main(format_, folder):
+    os.chdir(folder)
+    expected = np.load("expected.npz")
+    with open("snippets.json") as file:
+        snippets = json.load(file)
+    session = {}
+    exec(snippets["load"], session)
+    exec(snippets.get(format_, ""), session)
+    probabilities = globals()[format_](session, expected["images"])
+    if probabilities is None:
+        print("the steps are as expected")
+    else:
+        difference = np.abs(probabilities - expected["probabilities"]).max()
+        assert difference <= 1e-5, f"probabilities differ by {difference}"
+        print(f"probabilities to {difference:.0e}")
+
+
+main(*sys.argv[1:])
