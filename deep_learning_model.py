@@ -597,9 +597,10 @@ def are_several(digit, others):
     if not others.getbbox():
         return False
     other = choose_shape(others)
-    _, other_top, _, other_bottom = other.getbbox()
-    is_tall = other_bottom - other_top > 0.4 * height
-    return is_tall and np.sum(other) > 0.25 * np.sum(digit)
+    left, top, right, bottom = other.getbbox()
+    if left == 0 or top == 0 or right == other.width or bottom == other.height:
+        return False  # a table or a shadow
+    return bottom - top > 0.4 * height and np.sum(other) > 0.25 * np.sum(digit)
 
 
 def cut_out(ink, digit):
@@ -719,7 +720,7 @@ def plot_predictions(answered):
     """Return a figure of each picture beside what the network sees of it, and the answer."""
     columns = min(3, len(answered))
     rows = math.ceil(len(answered) / columns)
-    size = (4 * columns, 2.2 * rows)
+    size = (4 * columns, 2.7 * rows)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     plt.setp(axes.flat, frame_on=False, xticks=[], yticks=[])
     for ax, (path, image, text) in zip(axes.flat, answered):
@@ -727,8 +728,7 @@ def plot_predictions(answered):
         seen = Image.fromarray(np.uint8(255 * image).squeeze()).convert("RGB")
         ax.imshow(np.hstack([picture, seen.resize((280, 280), Image.Resampling.NEAREST)]))
         name = os.fsencode(path.name).decode(errors="replace")  # it may be no Unicode
-        ax.set_title(name[-20:], fontsize="small", loc="left")
-        ax.set_title(text.partition(", then")[0], fontsize="large", loc="right")
+        ax.set_title(f"{name[-30:]}\n{text.partition(', then')[0]}", fontsize="x-large")
     return figure
 
 

@@ -2,8 +2,8 @@
 
     python3 tests/pages.py
 
-in a clean clone. The ``sh`` blocks of a page come first, in order; then its ``python`` blocks, as
-one program, since they build on one another. A block without a language is a sample of output.
+in a clean clone. The ``sh`` blocks come first, in order; then the ``python`` blocks, as one
+program, since they build on one another. A block without a language is a sample of output.
 """
 
 import os
@@ -18,6 +18,8 @@ RUNNERS = {"sh": ["bash", "-euo", "pipefail", "-c"], "python": [".venv/bin/pytho
 OPENED = "tests/consumers runs it and opens what it writes"
 # The blocks that aren't run here, by a word of theirs, and why.
 NOT_RUN = {
+    "Scripts": "needs Windows",
+    "%run": "needs a notebook; tried by hand, as the page of the tests says",
     "seq 7001": "takes ten minutes",
     "tests/benchmark.py": "takes an hour",
     "--folder FOLDER": "takes ten minutes, and pictures that are not in the repository",
@@ -41,12 +43,13 @@ def block(word):
     return text
 
 
-def programs(page):
-    """Return what is run of a page: language and text."""
-    run = [block for block in blocks(page) if not any(word in block[1] for word in NOT_RUN)]
+def programs():
+    """Return what is run of the pages: language and text."""
+    run = [block for page in PAGES for block in blocks(page)]
+    run = [block for block in run if not any(word in block[1] for word in NOT_RUN)]
     commands = [(language, text) for language, text in run if language not in ("", "python")]
     snippets = "\n".join(text for language, text in run if language == "python")
-    return commands + [("python", snippets)] * bool(snippets)
+    return commands + [("python", snippets)]
 
 
 def write_pictures():
@@ -65,10 +68,9 @@ def write_pictures():
 def main():
     environment = {**os.environ, "MPLBACKEND": "agg"}  # no window waits for being closed
     pictures = write_pictures()
-    for page in PAGES:
-        for language, text in programs(page):
-            print(f"\n== {page}, {language}\n{text}", flush=True)
-            subprocess.run([*RUNNERS[language], text], env=environment, check=True)
+    for language, text in programs():
+        print(f"\n== {language}\n{text}", flush=True)
+        subprocess.run([*RUNNERS[language], text], env=environment, check=True)
     for path in pictures:
         path.unlink()
     Path("folder").rmdir()
