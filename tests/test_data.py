@@ -323,7 +323,7 @@ def test_a_file_without_labels_in_front_is_told_so_and_what_to_do(lines, tmp_pat
     train = write(tmp_path / "train.csv", csv_lines())
     message = refusal(load, train, write(tmp_path / "test.csv", lines))
     assert "test.csv: each row must hold a label" in message and "allow_pickle" not in message
-    assert f"begins with {lines[0].partition(',')[0]!r}" in message and "leave" in message
+    assert f"is called {lines[0].partition(',')[0]!r}" in message and "leave" in message
     message = refusal(load, write(tmp_path / "test.csv", lines[1:]))  # without a header
     assert "each row must hold" in message or "too few" in message or lines is NO_LABELS[1]
 
@@ -338,6 +338,7 @@ def test_more_than_two_sources_are_refused(tmp_path):
     good = write(tmp_path / "train.csv.gz", csv_lines())
     for words in [good, good, good], ["mnist", "mnist", "mnist"]:
         assert "--data" in refusal(run_here, "--output-dir", tmp_path, "--data", *words)
+    assert dlm.parse_args(["--data", "a.csv", "--data", "b.csv"]).data == ["a.csv", "b.csv"]
 
 
 # --- IDX. ---
@@ -393,10 +394,13 @@ def test_a_file_that_is_there_twice_is_one_but_two_data_sets_are_named(tmp_path)
         path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
         path.with_name(path.name.replace("-idx", ".idx")).write_bytes(path.read_bytes())
     assert load(folder)[2] == list("027")
-    for path in list(folder.iterdir()):
-        path.with_name(f"emnist-{path.name}").write_bytes(path.read_bytes())
+    (folder / "emnist").mkdir()
+    for name, array in IDX.items():
+        (folder / f"emnist-{name}").write_bytes(idx(array))
     message = refusal(load, folder)
     assert "emnist-train-images-idx3-ubyte" in message and "four" in message
+    (folder / "emnist" / "t10k-labels-idx1-ubyte").write_bytes(idx(np.uint8([7, 2])))
+    assert "different files called t10k-labels-idx1-ubyte" in refusal(load, folder)
 
 
 WHOLE = idx(IDX["train-images-idx3-ubyte"])
@@ -502,6 +506,24 @@ def test_what_is_wrong_with_a_folder_is_seen_before_a_picture_is_read(tmp_path, 
             assert words in message
         shutil.rmtree(folder / place)
         (folder / place).mkdir()
+
+
+def test_sources_of_different_kinds_agree_on_their_labels(tmp_path):
+    folder = pictures(tmp_path / "pictures", ("0", "1")) / "train"
+    test = write(tmp_path / "test.csv", csv_lines(PIXELS[:2], (1, 0)))
+    _, (_, y_test), names = load(folder, test)
+    assert names == ["0", "1"] and y_test.tolist() == [1, 0]
+
+
+def test_missing_labels_are_refused(tmp_path):
+    lines = csv_lines(labels=("7", "", "7"))
+    assert "some labels are missing" in refusal(load, write(tmp_path / "train.csv", lines))
+
+
+def test_what_lies_hidden_in_a_folder_is_left_alone(tmp_path):
+    (tmp_path / ".keras").mkdir()
+    idx_folder(tmp_path / ".keras" / "mnist")
+    assert "IDX files" in refusal(load, tmp_path)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file names of POSIX")

@@ -89,7 +89,7 @@ def test_a_picture_may_be_a_path_a_file_an_image_or_an_array(mnist, tmp_path):
     gray = np.asarray(image)
     forms = [str(path), image, image.convert("RGBA"), gray, gray[..., None], gray.astype(int)]
     forms += [np.dstack([gray] * 3), np.dstack([gray] * 3 + [np.full_like(gray, 255)])]
-    forms += [gray / 255, np.float32(gray), np.uint16(gray) * 257]
+    forms += [gray / 255, np.float32(gray), np.uint16(gray) * 257, (gray / 255 - 0.13) / 0.31]
     with open(path, "rb") as file:
         for form in [file, *forms]:
             prepared = dlm.prepare_picture(form)
