@@ -72,7 +72,6 @@ CONSUMERS = [
     Consumer("Keras 3 newest on PyTorch", NEWEST, NEW, KERAS + " fit", "torch"),
     Consumer("tf_keras newest", NEWEST, NEW, "check_keras.py tf_keras FOLDER fit"),
     Consumer("SavedModel", NEWEST, NEW, CONVERTED + "savedmodel FOLDER"),
-    Consumer(".keras", NEWEST, NEW, CONVERTED + "keras FOLDER"),
     Consumer("OpenVINO", NEWEST, NEW, CONVERTED + "openvino FOLDER"),
     Consumer("TensorFlow Lite", NEWEST, NEW, CONVERTED + "tflite FOLDER"),
     Consumer("LiteRT", NEWEST, NEW, CONVERTED + "litert FOLDER"),

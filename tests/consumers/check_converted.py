@@ -76,13 +76,6 @@ def savedmodel(session, images):
     return loaded.serve(images).numpy()
 
 
-def keras(session, images):
-    """As a .keras file."""
-    session["model"].save("mnist_cnn_model.keras")
-    model = session["keras"].models.load_model("mnist_cnn_model.keras")
-    return model.predict(images, verbose=0)
-
-
 def coreml(session, images):
     """Only the steps are compared, for only a Mac could run it."""
     import coremltools
@@ -107,6 +100,7 @@ def main(format_, folder):
     if probabilities is None:
         print("the steps are as expected")
     else:
+        assert probabilities.shape == expected["probabilities"].shape
         difference = np.abs(probabilities - expected["probabilities"]).max()
         assert difference <= 1e-5, f"probabilities differ by {difference}"
         print(f"probabilities to {difference:.0e}")

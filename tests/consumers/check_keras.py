@@ -15,6 +15,7 @@ import numpy as np
 
 
 def check_probabilities(given, expected):
+    assert np.shape(given) == (10000, 10), np.shape(given)
     difference = np.abs(given - expected["probabilities"]).max()
     assert difference <= 1e-5, "probabilities differ by {}".format(difference)
     return "probabilities to {:.0e}".format(difference)
