@@ -553,26 +553,21 @@ def read_gray(picture):
 
 
 def find_ink(gray):
-    """Return how far each pixel of a gray picture differs from the paper, as an image.
+    """Return the ink in a gray picture, white on black, as an image of the same size."""
+    small = gray.resize((20, 20))  # enough for the paper, and a median is slow
+    paper = median_around(small)
+    difference = np.subtract(small, paper, dtype="float32")
+    if (difference**3).sum() < 0:  # the ink is dark; the cube ignores faint noise
+        gray, small, paper = [ImageOps.invert(image) for image in (gray, small, paper)]
+    for _ in range(2):  # again without the ink, which was brighter than the paper
+        paper = median_around(ImageChops.darker(small, paper))
+    return ImageChops.subtract(gray, paper.resize(gray.size))
 
-    The paper is the median of wide surroundings, with the ink in them in the first round;
-    in the second and third, with paper in the place of the ink found before.
-    """
-    small = np.float32(gray.resize((20, 20)))  # enough for paper, and a median is slow
-    without_ink = small
-    for _ in range(3):
-        mirrored = np.pad(np.uint8(without_ink), 7, "symmetric")  # beyond the edges
-        paper = Image.fromarray(mirrored).filter(ImageFilter.MedianFilter(15))
-        paper = ImageOps.crop(paper, 7)
-        ink = small - np.float32(paper)
-        is_dark = (ink**3).sum() < 0  # the cube ignores faint noise
-        if is_dark:
-            ink = -ink
-        without_ink = np.where(ink > 0.3 * ink.max(), paper, small)
-    paper = paper.resize(gray.size)
-    if is_dark:
-        return ImageChops.subtract(paper, gray)
-    return ImageChops.subtract(gray, paper)
+
+def median_around(small):
+    """Return an image of 20 x 20 pixels without all that is narrower than half of it."""
+    mirrored = Image.fromarray(np.pad(small, 7, "symmetric"))  # beyond the edges
+    return ImageOps.crop(mirrored.filter(ImageFilter.MedianFilter(15)), 7)
 
 
 def choose_shape(shapes):
@@ -582,13 +577,11 @@ def choose_shape(shapes):
     score = favor * ink_nearby * np.float32(shapes)
     row, column = np.unravel_index(score.argmax(), score.shape)
     # Shapes are thickened, so that strokes that nearly touch become one; less so if that
-    # joins it with what is at the border. At half the size there is less to fill.
+    # joins them with what is at the border.
     for thickness in (7, 3):
-        thick = shapes.filter(ImageFilter.MaxFilter(thickness)).reduce(2)
-        point = int(column) // 2, int(row) // 2
-        ImageDraw.floodfill(thick, point, 1, thresh=200)  # all that isn't black becomes 1
-        filled = np.equal(thick.resize(shapes.size, Image.Resampling.NEAREST), 1)
-        shape = np.where(filled, shapes, 0)
+        thick = shapes.filter(ImageFilter.MaxFilter(thickness))
+        ImageDraw.floodfill(thick, (int(column), int(row)), 1)  # its white becomes 1
+        shape = np.where(np.equal(thick, 1), shapes, 0)
         at_border = shape[[0, -1]].any() or shape[:, [0, -1]].any()
         if not at_border:
             break
