@@ -814,23 +814,12 @@ def load_data(sources):
     for source in sources:
         parts += read_source(source)
     require(len(parts) <= 2, f"{where}: each of two sources must hold one part alone")
-    # Beside text, numbers become text: a folder's "7" is a table's 7.
-    common = np.result_type(parts[0][1], parts[-1][1])
-    parts = [(images, labels.astype(common)) for images, labels in parts]
-    names = np.unique(parts[0][1])
-    unknown = np.setdiff1d(parts[-1][1], names)
-    problem = f"{where} has {len(names):,} different labels; are these labels?"
-    require(1 < len(names) <= 1000, problem)
-    require(not unknown.size, f"{where}: only the test data have the classes {unknown}")
-    class_names = [str(name) for name in names]
-    if where in CLASS_NAMES:
-        class_names = np.take(CLASS_NAMES[where].split(), names).tolist()
-    require(not {"", "nan"} & set(class_names), f"{where}: some labels are missing")
+    parts, class_names = name_classes(parts, where)
     data = []
     for images, labels in parts:
         if images.ndim == 1:  # paths of pictures
             images, labels = read_pictures(images, labels, are_digits(class_names))
-        data.append((check_images(images, where), np.searchsorted(names, labels)))
+        data.append((check_images(images, where), labels))
     x_train = data[0][0]
     if are_digits(class_names) and x_train[:, 0].mean() > 0.01 * x_train.max():
         # MNIST's digits have an empty border. What fills the image is no digit, and named
@@ -842,6 +831,24 @@ def load_data(sources):
     sizes = [(images.shape + (1,))[1:4] for images, _ in data]  # (height, width, channels)
     require(sizes[0] == sizes[1], f"{where}: training images {sizes[0]}, but test {sizes[1]}")
     return data[0], data[1], class_names
+
+
+def name_classes(parts, where):
+    """Return the parts with labels from 0 on, and the names that these stand for."""
+    training_labels, test_labels = parts[0][1], parts[-1][1]
+    # Beside text, numbers become text: a folder's "7" is a table's 7.
+    common = np.result_type(training_labels, test_labels)
+    known = np.unique(training_labels.astype(common))
+    problem = f"{where} has {len(known):,} different labels; are these labels?"
+    require(1 < len(known) <= 1000, problem)
+    unknown = np.setdiff1d(test_labels.astype(common), known)
+    require(not unknown.size, f"{where}: only the test data have the classes {unknown}")
+    class_names = [str(label) for label in known]
+    require(not {"", "nan"} & set(class_names), f"{where}: some labels are missing")
+    if where in CLASS_NAMES:
+        class_names = np.take(CLASS_NAMES[where].split(), known).tolist()
+    found = [(images, np.searchsorted(known, labels.astype(common))) for images, labels in parts]
+    return found, class_names
 
 
 def check_images(images, where):
@@ -1010,8 +1017,9 @@ def read_pictures(paths, labels, digits):
         kept.append(i)
         progress.update(i)
     progress.update(len(paths), finalize=True)
-    lost = np.setdiff1d(labels, labels[kept])
-    require(not lost.size, f"no picture of these classes could be read: {lost}")
+    lost = np.isin(labels, labels[kept], invert=True)
+    folders = sorted({str(path.parent) for path in paths[lost]})
+    require(not folders, f"no picture could be read in {', '.join(folders)}")
     return np.array(images), labels[kept]
 
 
