@@ -42,16 +42,16 @@ from pathlib import Path
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # the input pipeline below is TensorFlow's
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # hides notes, keeps warnings
-# On a GPU, without this one step of XLA, TensorFlow's compiler, compiling takes 11 s, not 52.
+# XLA is TensorFlow's compiler: skipping this step cuts compiling on a GPU from 52 s to 11.
 os.environ.setdefault("XLA_FLAGS", "--xla_disable_hlo_passes=cudnn-fused-convolution-rewriter")
 if platform.machine() in ("x86_64", "AMD64"):
     # oneDNN's kernels are faster on every x86 CPU; by default only the newest use them.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    # Two operations often run side by side: half of the cores each, and they don't compete.
+    # Two operations often run side by side; with half of the cores each, they don't compete.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, cores // 2)))
 if "inline" in os.environ.get("MPLBACKEND", "") and "ipykernel" not in sys.modules:
-    os.environ["MPLBACKEND"] = "agg"  # a notebook's backend, inherited by !python, fails
+    os.environ["MPLBACKEND"] = "agg"  # !python in a notebook inherits a backend that fails
 
 import h5py
 import keras
@@ -72,11 +72,11 @@ WEIGHT_DECAY = 0.05  # pulls the weights towards 0: fewer overconfident errors
 DISTORTION = 0.2  # how far an image is rotated, stretched and sheared, see augment
 SHIFT = 2.0  # how far it is shifted, in pixels
 UNDISTORTED = 0.15  # the share of images that stay as they are: distortion blurs
-SMOOTHING = 0.05  # the share of a label that is spread over all classes
+SMOOTHING = 0.05  # the share of a label spread over all classes: no reward for being too sure
 TEMPERATURE = 2.0  # the loss divides the logits (scores before softmax) by it, so the network
 # learns logits twice as large: answers stay confident in spite of the smoothing
-CONTRAST = 4.0  # multiplies the images while training: a step of Adam, whose size does not
-# depend on the images, then changes the first layer's output four times as much
+CONTRAST = 4.0  # multiplies the images while training: as Adam's steps stay equally large, the
+# first layer learns as with a learning rate four times as high
 STEPS_PER_EXECUTION = 75  # training steps in one call of TensorFlow, at most: faster
 EVALUATION_BATCH_SIZE = 100  # without gradients, larger batches are faster
 
@@ -124,7 +124,7 @@ def build_model(architecture="cnn", input_shape=(28, 28, 1), classes=10):
 # --- The training.
 
 
-@tf.function  # as one graph, TensorFlow frees the copies in between
+@tf.function  # compiled, since line by line every intermediate array would stay in memory
 def normalize(images):
     """Turn pixels (n, height, width[, channels]), 0 to 255 or 0 to 1, into images."""
     white = tf.where(tf.reduce_max(images) > 1, 255.0, 1.0)
@@ -136,13 +136,14 @@ def augment(images, seed_pair):
     """Return the images, most of them rotated, stretched, sheared and shifted at random."""
     height, width = images.shape[1:3]
     # Seven random numbers an image, (7, n): 4 distort it, 2 shift it, 1 decides if it stays.
+    # Two integers, seed_pair, decide which numbers.
     draws = tf.random.stateless_uniform((7, tf.shape(images)[0]), seed_pair)
     stays = draws[6] < UNDISTORTED
     moves = tf.where(stays, 0.0, 2 * draws[:6] - 1)  # from -1 to 1
     a, b, c, d = tf.unstack(DISTORTION * moves[:4])  # each (n,)
     shift_x, shift_y = tf.unstack(SHIFT * moves[4:])
 
-    # With x, y, x' and y' measured from the center, the new pixel (x, y) is the old one at
+    # Measured from the center, the new pixel at (x, y) gets its value from the old one at
     #     x' = x + a x + b y + shift_x
     #     y' = y + c x + d y + shift_y
     # Keras measures from the top left corner, so the first line becomes
@@ -173,7 +174,7 @@ def training_batches(images, labels, batch_size, seed, augmentation=True):
     batches = tf.data.Dataset.zip(index_batches, seed_pairs)
     # Two threads prepare the next batches while the network computes.
     batches = batches.map(make_batch, num_parallel_calls=2).prefetch(8)
-    # tf.data's automatic tuning costs more time than it saves with batches this small.
+    # With batches this small, tf.data's tuning and rewriting cost more time than they save.
     options = tf.data.Options()
     options.autotune.enabled = False
     options.experimental_optimization.apply_default_optimizations = False
@@ -182,7 +183,8 @@ def training_batches(images, labels, batch_size, seed, augmentation=True):
 
 def fastest_dtype():
     """Return the Keras dtype policy (in what layers compute) that is fastest here."""
-    # bfloat16, floats of 16 bits, is fast with oneDNN on CPUs that have instructions for it.
+    # Mixed: weights stay float32, while layers compute in bfloat16, floats of 16 bits. With
+    # oneDNN that is fast on CPUs that have instructions for it.
     onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"
     cpuinfo = Path("/proc/cpuinfo")  # only Linux has it
     on_cpu = not tf.config.list_physical_devices("GPU")
@@ -196,7 +198,8 @@ def smoothed_crossentropy(labels, probabilities):
     # Since softmax(log(p)) is p, log(p) serves as logits; 1e-9 avoids log(0).
     logits = keras.ops.log(probabilities + 1e-9) / TEMPERATURE
     label_loss = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
-    average_loss = -keras.ops.mean(keras.ops.log_softmax(logits), axis=-1)  # each class as label
+    # The average over taking each class as the label:
+    average_loss = -keras.ops.mean(keras.ops.log_softmax(logits), axis=-1)
     return (1 - SMOOTHING) * label_loss + SMOOTHING * average_loss
 
 
@@ -208,8 +211,9 @@ def train(model, batches, validation_data, epochs, learning_rate, smoothing=True
     images of a higher contrast and computes in the fastest dtype; then both are undone.
     """
     first = next(layer for layer in model.layers if not isinstance(layer, layers.Flatten))
-    kernel = first.kernel  # fails here, not after the training, for a layer without factors
-    for layer in model.layers[:-1]:  # probabilities need float32
+    kernel = first.kernel  # fails here, not after the training, for a layer without a kernel
+    # Only what layers compute in changes, not their weights. 16 bits would round probabilities.
+    for layer in model.layers[:-1]:
         layer.dtype_policy = fastest_dtype()
     contrast = layers.Rescaling(CONTRAST, dtype="float32")
     # The same model, and its weights, with the contrast in front.
@@ -223,7 +227,7 @@ def train(model, batches, validation_data, epochs, learning_rate, smoothing=True
         warmup_steps=warmup_steps,
         decay_steps=steps - warmup_steps,  # down to 0, so that the weights settle
     )
-    # A divisor of the number of batches, or Keras's progress bar passes its end.
+    # A divisor of the number of batches: else Keras's progress bar counts too many at the end.
     choices = range(1, STEPS_PER_EXECUTION + 1)
     steps_per_execution = max(n for n in choices if len(batches) % n == 0)
     loss = "sparse_categorical_crossentropy"
@@ -256,12 +260,13 @@ def train(model, batches, validation_data, epochs, learning_rate, smoothing=True
 def finish(model):
     """Compile a trained model for evaluation, and for gentle further training."""
     model.compile(
-        # Adam divides each step by epsilon, usually 1e-7, plus the gradient's size.
+        # Adam divides a gradient by its usual size plus epsilon. A trained model's gradients
+        # are small: with 0.1 the steps are small too; with 1e-7, the default, full size.
         optimizer=keras.optimizers.Adam(epsilon=0.1),
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
-    model.optimizer.build(model.trainable_variables)  # a .keras file holds its variables
+    model.optimizer.build(model.trainable_variables)  # a .keras file stores Adam's variables
 
 
 # --- The figures.
@@ -292,7 +297,7 @@ def plot_confusion_matrix(labels, probabilities, class_names):
     predictions = probabilities.argmax(axis=1)
     confusion_matrix = tf.math.confusion_matrix(labels, predictions, len(classes))
     confusion_matrix = confusion_matrix.numpy()
-    errors = confusion_matrix - np.diag(np.diag(confusion_matrix))
+    errors = confusion_matrix - np.diag(np.diag(confusion_matrix))  # without the correct ones
 
     figure, ax = plt.subplots(figsize=(6, 6), layout="constrained")
     ax.set_title(f"{errors.sum():,} errors in {len(labels):,} test images")
@@ -405,9 +410,8 @@ def keras_2_config(model):
     described = [inputs | {"name": "images", "inbound_nodes": []}]
     for layer in model.layers:
         class_name, settings = type(layer).__name__, layer.get_config()
-        known = (
-            class_name in KERAS_2_SETTINGS and settings.get("groups", 1) == 1
-        )  # later than 2.2.4
+        # Groups came after 2.2.4.
+        known = class_name in KERAS_2_SETTINGS and settings.get("groups", 1) == 1
         known = known and settings.get("activation") in KERAS_2_ACTIVATIONS
         problem = f"an .h5 file can't hold {class_name} {layer.name!r}"
         require(known, f"{problem}; choose --format keras")
@@ -481,8 +485,8 @@ def load_model(path):
     writer = f"written by Keras {notes.get('keras_version', 'of an unknown version')}"
     try:
         model = keras.models.load_model(path, compile=False)
-        # From an .h5 file Keras 3 makes a model of a list of one input, and warns when it is
-        # called with an array. This one has a single input.
+        # A model that Keras 3 loads from .h5 wants [images] and warns if it gets images;
+        # rebuilt like this, it wants images.
         model = keras.Model(model.inputs[0], model.outputs[0])
     except Exception as error:  # whose text may advise to load the file unsafely
         problem = f"Keras {keras.__version__} can't read {path}, {writer}"
@@ -567,13 +571,14 @@ def find_ink(gray):
     difference = np.subtract(small, paper, dtype="float32")
     if (difference**3).sum() < 0:  # the ink is dark; the cube gives faint noise no weight
         gray, small, paper = [ImageOps.invert(image) for image in (gray, small, paper)]
-    for _ in range(2):  # again, with paper in place of the ink, which is brighter now
+    # The ink, now brighter, pulled the paper up: replace it by paper, and estimate again.
+    for _ in range(2):
         paper = median_around(ImageChops.darker(small, paper))
     return ImageChops.subtract(gray, paper.resize(gray.size))
 
 
 def median_around(small):
-    """Return an image of 20 x 20 pixels without what covers less than half of 15 x 15."""
+    """Return the median of the 15 x 15 pixels around each of 20 x 20: strokes vanish."""
     mirrored = Image.fromarray(np.pad(small, 7, "symmetric"))  # beyond the edges
     return ImageOps.crop(mirrored.filter(ImageFilter.MedianFilter(15)), 7)
 
@@ -626,7 +631,8 @@ def cut_out(ink, digit):
 def thicken(ink):
     """Return ink as an image, its strokes blurred to MNIST's width if they are thinner."""
     # Across an edge, ink rises from 0 to 1: its slopes add up to 1 there, and over a whole
-    # edge to the edge's length. A stroke has two edges and an area of length * width.
+    # edge to the edge's length. A stroke has two edges and an area of length * width, so
+    # area / outline = width / 2.
     slope_y, slope_x = np.gradient(ink)
     outline = np.hypot(slope_x, slope_y).sum()
     half_width = ink.sum() / outline
@@ -830,8 +836,8 @@ def load_data(sources):
         data.append((check_images(images, where), labels))
     x_train = data[0][0]
     if are_digits(class_names) and x_train[:, 0].mean() > 0.01 * x_train.max():
-        # MNIST's images have an empty border, here the first row. These are no digits, and
-        # with other names than digits, pictures for the model will only be resized.
+        # MNIST's images have an empty border, here the first row. So these are not digits:
+        # with other names, are_digits is False, and pictures are only resized.
         class_names = [f"class {name}" for name in class_names]
     if len(data) == 1:
         data = hold_out(data[0], 1 / 7)
@@ -1026,7 +1032,7 @@ def read_pictures(paths, labels, digits):
         kept.append(i)
         progress.update(i)
     progress.update(len(paths), finalize=True)
-    lost = np.isin(labels, labels[kept], invert=True)  # of classes without any picture
+    lost = np.isin(labels, labels[kept], invert=True)  # no picture of these
     folders = sorted({str(path.parent) for path in paths[lost]})
     require(not folders, f"no picture could be read in {', '.join(folders)}")
     return np.array(images), labels[kept]
