@@ -496,7 +496,7 @@ def load_model(path):
     suits = suits and len(output) == 2 and output[1] > 1
     wanted = "not images (height, width, 1 or 3) and probabilities"
     require(suits, f"{path} takes {shape} and returns {output}, {wanted}")
-    numbers = [str(i) for i in range(model.output_shape[-1])]
+    numbers = [str(i) for i in range(output[1])]
     return model, json.loads(notes.get("class_names", json.dumps(numbers)))
 
 
@@ -1088,13 +1088,12 @@ def main(argv=None):
     outputs = [args.model_path.name, "metrics.json"] + FIGURES
     check_output(args.output_dir, outputs)
     training_data, test_data, class_names = load_data(args.data)
-    validation_data, evaluated_on = test_data, "test"  # for the curves only
+    x_test, y_test = normalize(test_data[0]), test_data[1]
+    validation_data, evaluated_on = (x_test, y_test), "test"  # for the curves only
     if args.validation_split:
-        training_data, validation_data = hold_out(training_data, args.validation_split)
-        evaluated_on = "validation"
-    (x_train, y_train), (x_test, y_test) = training_data, test_data
-    x_train, x_test = normalize(x_train), normalize(x_test)
-    validation_data = normalize(validation_data[0]), validation_data[1]
+        training_data, held_out = hold_out(training_data, args.validation_split)
+        validation_data, evaluated_on = (normalize(held_out[0]), held_out[1]), "validation"
+    x_train, y_train = normalize(training_data[0]), training_data[1]
 
     model = build_model(args.architecture, x_train.shape[1:], len(class_names))
     if args.format == "h5":
