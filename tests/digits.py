@@ -53,7 +53,7 @@ def other_writers(folder):
     except ImportError:
         return [], []
     digits = load_digits()
-    images = (digits.images * 255 / 16).astype("uint8")
+    images = (digits.images[..., None] * 255 / 16).astype("uint8")
     return [enlarge(image, folder / f"o{i}") for i, image in enumerate(images)], digits.target
 
 
@@ -68,7 +68,7 @@ def main():
     model, _ = dlm.load_model(options.model)
     _, (x_test, y_test), _ = dlm.load_data(["mnist"])
     chosen = np.random.default_rng(0).choice(len(x_test), options.pictures, replace=False)
-    answers = model.predict(x_test[chosen, ..., None] / 255, verbose=0).argmax(axis=1)
+    answers = model.predict(x_test[chosen] / 255, verbose=0).argmax(axis=1)
     failed = []
 
     def row(kind, paths, labels, least):
@@ -92,7 +92,7 @@ def main():
         paths = [enlarge(x_test[i], folder / f"e{i}") for i in chosen]
         row("MNIST's own, enlarged: the bare image's answer", paths, answers, 99.5)
         for i in chosen:
-            Image.fromarray(x_test[i]).save(folder / f"b{i}.png")
+            Image.fromarray(x_test[i, ..., 0]).save(folder / f"b{i}.png")
         paths = [folder / f"b{i}.png" for i in chosen]
         row("MNIST's own, 28 × 28: the bare image's answer", paths, answers, 99.5)
         paths, labels = other_writers(folder)

@@ -119,7 +119,7 @@ def data_case(draw, write, folder):
 
 WORDS = """
 --epochs --batch-size --learning-rate --seed --validation-split --no-augmentation --data
---architecture --format --no-show --output-dir --predict --model -- - --no --epochs=3 --seed=-1
+--architecture --no-show --output-dir --predict --model -- - --no --epochs=3 --seed=-1
 mnist cnn dnn keras 0 1 -1 0.5 1e400 nan 1_0 ٣ 0x10
 """.split()
 

@@ -37,8 +37,8 @@ CONTRASTS = {"photo: uneven light and noise": (90, 140), "photo: pencil": (35, 6
 
 
 def draw_ink(image, rng, size, shares, degrees=0.0, margin=0.0):
-    """Return ink from 0 to 1, float32 of that size, with the digit in ``image``, uint8 (28, 28)."""
-    picture = Image.fromarray(image).rotate(degrees, Image.Resampling.BICUBIC)
+    """Return ink from 0 to 1, float32 of that size, with a digit from uint8 (28, 28, 1)."""
+    picture = Image.fromarray(image[..., 0]).rotate(degrees, Image.Resampling.BICUBIC)
     digit = picture.crop(picture.point(lambda grey: 255 * (grey > 10)).getbbox())
     scale = rng.uniform(*shares) * max(size) / max(digit.size)
     sides = [max(1, round(scale * side)) for side in digit.size]
@@ -107,7 +107,7 @@ def photograph(image, kind, rng):
 
 
 def redraw(image, kind, rng, path):
-    """Write the digit in ``image``, uint8 (28, 28), as a picture of that kind; return its path."""
+    """Write a digit, uint8 (28, 28, 1), as a picture of that kind; return its path."""
     if kind in PHOTO_KINDS:
         photo = photograph(image, kind, rng)
         photo = np.clip(photo + rng.normal(0, 4, (*photo.shape[:2], 1)), 0, 255)
@@ -134,16 +134,16 @@ def redraw(image, kind, rng, path):
 
 
 def enlarge(image, path):
-    """Write MNIST's own image, uint8 (28, 28), enlarged ten times; return the path."""
+    """Write MNIST's own image, uint8 (28, 28, 1), enlarged ten times; return the path."""
     path = path.with_suffix(".png")
-    Image.fromarray(image).resize((280, 280), Image.Resampling.BICUBIC).save(path)
+    Image.fromarray(image[..., 0]).resize((280, 280), Image.Resampling.BICUBIC).save(path)
     return path
 
 
 def side_by_side(images, gap):
-    """Return digits, each uint8 (28, 28), in a row as one image, ``gap`` pixels apart."""
+    """Return digits, uint8 (n, 28, 28, 1), in a row as one image, ``gap`` pixels apart."""
     row = []
-    for image in images:
+    for image in images[..., 0]:
         columns = np.flatnonzero(image.max(axis=0) > 100)
         row += [image[:, columns[0] : columns[-1] + 1], np.zeros((28, gap), "uint8")]
     return np.hstack(row[:-1])

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import deep_learning_model as dlm
-from conftest import IMPORT, ROOT, SCRIPT, refusal, run_here
+from conftest import IMPORT, refusal, run_here
 
 
 def test_help_names_every_option_and_its_default(capsys):
@@ -26,7 +26,6 @@ def test_help_names_every_option_and_its_default(capsys):
         "--validation-split": "0",
         "--data": "mnist",
         "--architecture": "cnn",
-        "--format": "h5",
         "--output-dir": ".",
         "--model": "OUTPUT_DIR/mnist_cnn_model.h5",
     }.items():
@@ -39,7 +38,7 @@ WRONG = """
 --epochs 0, --epochs 2.5, --epochs, --batch-size -32, --batch-size 1e3, --learning-rate 0,
 --learning-rate nan, --learning-rate inf, --seed -1, --seed 4294967296, --seed x,
 --validation-split 1, --validation-split -0.1, --validation-split nan, --validation-split 10%,
---no-augmentation=1, --architecture rnn, --format onnx, --data, --model mnist_cnn_model.h5,
+--no-augmentation=1, --architecture rnn, --data, --model mnist_cnn_model.h5,
 --epok 3, surplus
 """
 
@@ -71,18 +70,11 @@ def test_the_output_folder_is_made_with_its_parents(tmp_path):
         ("fashion_mnist", "cnn-dropout", "fashion_mnist_cnn-dropout_model.h5"),
         ("absent/digits.v1.npz", "cnn", "digits.v1_cnn_model.h5"),
         ("absent-train.csv.gz", "dnn", "absent-train_dnn_model.h5"),
-        ("mnist", "cnn", "confusion_matrix.png"),
-        ("mnist", "cnn", "metrics.json"),
     ],
 )
-def test_a_folder_in_an_outputs_place_is_refused_before_the_training(
-    source, architecture, name, tmp_path, monkeypatch
-):
-    """The model's name tells data and network. Absent data would be named if they were read."""
-    monkeypatch.setattr(dlm, "train", None)
-    (tmp_path / name).mkdir()
-    arguments = ["--data", source, "--architecture", architecture, "--output-dir", tmp_path]
-    assert f"{tmp_path / name} is a folder" in refusal(run_here, *arguments)
+def test_the_models_name_tells_data_and_network(source, architecture, name):
+    args = dlm.parse_args(["--data", source, "--architecture", architecture])
+    assert str(args.model_path) == name
 
 
 def test_an_output_folder_that_can_not_be_used_is_refused_before_the_training(tmp_path):
@@ -94,14 +86,6 @@ def test_an_output_folder_that_can_not_be_used_is_refused_before_the_training(tm
         (tmp_path / "locked").mkdir(mode=0o500)
         arguments[-1] = tmp_path / "locked"
         assert "write-protected" in refusal(run_here, *arguments)
-
-
-def test_the_inline_metadata_name_the_required_packages_and_pythons():
-    text = SCRIPT.read_text("utf-8")
-    assert '# requires-python = ">=3.11,<3.14"' in text  # there is no TensorFlow for 3.14
-    metadata = re.search(r"^# dependencies = \[(.*)\]$", text, re.M)[1]
-    requirements = (ROOT / "requirements.txt").read_text().split()
-    assert sorted(re.findall(r'"(.+?)"', metadata)) == sorted(requirements)
 
 
 def test_importing_the_script_prints_and_writes_nothing_and_changes_only_the_environment(tmp_path):

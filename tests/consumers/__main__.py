@@ -211,7 +211,7 @@ def check_lowest(folder, cache):
         raise RuntimeError(f"test accuracy {accuracy}, {evaluated} after the last epoch")
     dlm.load_model(folder / "small_cnn_model.h5")
 
-    digit = np.load(folder / "small.npz")["x_test"][0]
+    digit = np.load(folder / "small.npz")["x_test"][0, ..., 0]
     dlm.Image.fromarray(255 - digit).resize((280, 280)).save(folder / "digit.png")
     model = folder / "mnist_cnn_model.h5"
     said = run([*script, "--model", model, "--predict", folder / "digit.png"])
