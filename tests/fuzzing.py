@@ -117,36 +117,8 @@ def data_case(draw, write, folder):
     return False
 
 
-WORDS = """
---epochs --batch-size --learning-rate --seed --validation-split --no-augmentation --data
---architecture --no-show --output-dir --predict --model -- - --no --epochs=3 --seed=-1
-mnist cnn dnn keras 0 1 -1 0.5 1e400 nan 1_0 ٣ 0x10
-""".split()
-
-
-def command_case(draw):
-    """Parse made-up words; return if they are refused."""
-    text = st.text(max_size=8).filter(lambda text: not text.startswith("-h"))
-    word = st.one_of(st.sampled_from(WORDS), st.integers().map(str), st.floats().map(str), text)
-    errors = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(errors):
-            args = dlm.parse_args(draw(st.lists(word, max_size=6)))
-    except SystemExit as exit_:
-        said = errors.getvalue()
-        assert exit_.code == 2 and said.startswith("deep_learning_model.py: error: "), said
-        return True
-    except dlm.InputError as error:
-        assert str(error).startswith("--"), error
-        return True
-    assert 0 < args.epochs and 0 < args.batch_size
-    assert 0 < args.learning_rate < 10**7 and 0 <= args.validation_split < 1
-    assert 0 <= args.seed < 2**32
-    return False
-
-
 def fuzz(kind, cases, folder):
-    """Try ``cases`` cases of ``kind``, a key of KINDS or "command line", in ``folder``."""
+    """Try ``cases`` cases of ``kind``, a key of KINDS, in ``folder``."""
     refused = 0
     everywhere = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
 
@@ -157,10 +129,7 @@ def fuzz(kind, cases, folder):
         place = folder / "input"
         place.mkdir()
         try:
-            if kind == "command line":
-                refused += command_case(data.draw)
-            else:
-                refused += data_case(data.draw, KINDS[kind], place)
+            refused += data_case(data.draw, KINDS[kind], place)
             assert os.listdir(folder) == ["input"]  # nothing is written, no trap is sprung
         finally:
             shutil.rmtree(place)

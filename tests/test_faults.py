@@ -136,6 +136,6 @@ def test_a_diverging_training_leaves_the_old_model(finished, small_npz, tmp_path
 
 
 @pytest.mark.filterwarnings("ignore:loadtxt")
-@pytest.mark.parametrize("kind", [*KINDS, "command line"])
-def test_made_up_input_is_refused_clearly_or_read_rightly(kind, tmp_path):
+@pytest.mark.parametrize("kind", KINDS)
+def test_synthetic_input_is_refused_clearly_or_read_rightly(kind, tmp_path):
     assert fuzz(kind, 40, tmp_path) > 0

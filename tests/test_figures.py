@@ -8,10 +8,8 @@ import deep_learning_model as dlm
 DIGITS = list("0123456789")
 HISTORY = {
     "accuracy": [0.9, 0.95],
-    "loss": [0.6, 0.5],
     "crossentropy": [0.3, 0.2],
     "val_accuracy": [0.97, 0.98],
-    "val_loss": [0.4, 0.35],
     "val_crossentropy": [0.1, 0.05],
 }
 
@@ -29,30 +27,6 @@ def test_training_curves_show_both_curves_of_both_metrics(curve_name, epochs):
         assert "training" in training.get_label() and curve_name in evaluated.get_label()
         assert list(evaluated.get_xdata()) == [1, 2][:epochs] and ax.get_xlabel() == "epoch"
         assert all(float(tick).is_integer() for tick in ax.get_xticks())
-
-
-def test_an_accuracy_of_exactly_1_is_drawn():
-    history = {**HISTORY, "accuracy": [0.9, 1.0], "val_accuracy": [1.0, 1.0]}
-    figure = dlm.plot_training_curves(history, "test", "")
-    figure.draw_without_rendering()
-    to_axes = figure.axes[0].transAxes.inverted()
-    for line in figure.axes[0].get_lines():
-        _, height = to_axes.transform(line.get_transform().transform(line.get_xydata()[-1]))
-        assert 0 <= height <= 1
-
-
-@pytest.mark.parametrize("low, high", [(0.983, 0.988), (0.1, 0.9), (0.9991, 0.9993)])
-def test_the_axes_have_ticks_whatever_the_range(low, high):
-    values = [low, high]
-    history = dict.fromkeys(
-        ["accuracy", "val_accuracy", "crossentropy", "val_crossentropy"], values
-    )
-    figure = dlm.plot_training_curves(history, "test", "")
-    figure.draw_without_rendering()
-    for ax in figure.axes:
-        bottom, top = ax.get_ylim()
-        texts = [t.get_text() for t in ax.get_yticklabels() if bottom <= t.get_position()[1] <= top]
-        assert len(texts) >= 3 and len(set(texts)) == len(texts)
 
 
 def test_the_confusion_matrix_counts_and_colours_only_errors():
@@ -99,16 +73,15 @@ def test_samples_show_correct_answers_then_the_errors_the_most_confident_first()
     assert pixels == (0, 0.75, 0.5, 0.25)
     for text, answer in zip(texts, ("1 80", "4 100", "5 95", "7 60")):
         assert text.startswith(answer)
-    assert ["true: 3" in text or "not 3" in text for text in texts] == [False, False, True, False]
+    assert ["true: 3" in text for text in texts] == [False, False, True, False]
 
 
 @pytest.mark.parametrize("correct", [True, False])
 def test_samples_can_be_all_correct_or_all_wrong(correct):
     labels = np.zeros(40, int)
-    probabilities = np.eye(10, dtype="float32")[labels if correct else labels + 1]
-    figure = dlm.plot_samples(np.zeros((40, 28, 28, 1), "float32"), labels, probabilities, DIGITS)
-    figure.draw_without_rendering()
-    assert len(drawn(figure)) in (8, 16)
+    probabilities = np.eye(10)[labels if correct else labels + 1]
+    figure = dlm.plot_samples(np.zeros((40, 28, 28, 1)), labels, probabilities, DIGITS)
+    assert len(drawn(figure)) == 8
 
 
 def test_the_names_of_the_classes_do_not_run_into_each_other():

@@ -1,6 +1,7 @@
 """The whole program, run as its users run it, on a few hundred real images."""
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -30,7 +31,7 @@ def first_run(small_npz, tmp_path_factory):
     settings = {"image_data_format": "channels_first", "backend": "jax"}
     settings |= {"floatx": "float64", "epsilon": 1e-7}
     (home / "keras.json").write_text(json.dumps(settings))
-    folder = tmp_path_factory.mktemp("run") / "output"
+    folder = tmp_path_factory.mktemp("run") / "a b" / "größe"
     options = ["--data", small_npz, "--output-dir", folder, "--seed", 5]
     inline = "module://matplotlib_inline.backend_inline"
     return run(*options, env={"KERAS_HOME": str(home), "MPLBACKEND": inline}), folder
@@ -86,11 +87,6 @@ def test_the_same_seed_gives_the_same_file_and_one_accuracy_stands_everywhere(
     assert re.search(r"(\d+) errors in 300", matrix)[1] == str(round(300 * (1 - accuracy)))
 
 
-def hear_ctrl_c():
-    """Undo that a shell makes its background jobs deaf to Ctrl-C, which their children inherit."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals of POSIX")
 def test_a_terminal_gets_a_progress_bar_that_never_passes_its_end_and_ctrl_c_ends_the_run(
     first_run, small_npz, tmp_path
@@ -103,7 +99,9 @@ def test_a_terminal_gets_a_progress_bar_that_never_passes_its_end_and_ctrl_c_end
     before = contents(tmp_path)
     command = [sys.executable, str(SCRIPT), "--data", str(small_npz), "--batch-size", "6"]
     main, side = pty.openpty()
-    terminal = {"stdin": side, "stdout": side, "stderr": side, "preexec_fn": hear_ctrl_c}
+    # A shell makes its background jobs deaf to Ctrl-C, which their children inherit.
+    hear = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    terminal = {"stdin": side, "stdout": side, "stderr": side, "preexec_fn": hear}
     process = subprocess.Popen([*command, "--epochs", "1000"], cwd=tmp_path, **terminal)
     os.close(side)
     output = b""

@@ -2,7 +2,6 @@
 
 import io
 import re
-import subprocess
 import sys
 
 import pytest
@@ -68,33 +67,6 @@ def test_every_block_is_run_or_listed_and_fits_a_narrow_window(page):
 @pytest.mark.parametrize("word", pages.NOT_RUN)
 def test_a_word_of_the_list_names_one_block(word):
     assert word in pages.block(word)
-
-
-def test_a_block_that_is_added_is_run_and_may_not_fail(tmp_path, monkeypatch, capsys):
-    page = tmp_path / "README.md"
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pages, "PAGES", [page])
-    monkeypatch.setitem(pages.RUNNERS, "python", [sys.executable, "-c"])
-    page.write_text("""
-```python
-from pathlib import Path
-```
-```
-a sample
-```
-```sh
-test -s seven.png
-echo > made
-```
-```python
-Path("made").rename("renamed")
-```
-""")
-    pages.main()
-    assert {path.name for path in tmp_path.iterdir()} == {"README.md", "renamed"}
-    page.write_text("```sh\nfalse\ntrue\n```\n")
-    with pytest.raises(subprocess.CalledProcessError):
-        pages.main()
 
 
 @pytest.mark.parametrize("cell, epochs", [({}, 5), ({"__file__": str(SCRIPT)}, 2)])

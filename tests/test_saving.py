@@ -145,21 +145,6 @@ def test_the_configuration_holds_only_what_keras_2_2_knew(saved):
     assert set(optimizer["config"]) == {"epsilon", "amsgrad"}
 
 
-def test_weights_are_named_as_keras_2_did(saved):
-    model, path = saved
-    with h5py.File(path) as file:
-        weights = file["model_weights"]
-        layers = [name.decode() for name in weights.attrs["layer_names"]]
-        assert layers == [layer.name for layer in model.layers]
-        for layer in model.layers:
-            names = [name.decode() for name in weights[layer.name].attrs["weight_names"]]
-            both = [f"{layer.name}/kernel:0", f"{layer.name}/bias:0"]
-            assert names == (both if layer.weights else [])
-            for name, weight in zip(names, layer.get_weights()):
-                assert weights[layer.name][name].dtype == np.float32
-                np.testing.assert_array_equal(weights[layer.name][name], weight)
-
-
 def test_a_layer_that_the_file_can_not_hold_is_refused_and_nothing_is_written(tmp_path):
     model = keras.Sequential([keras.Input((12, 12, 2)), keras.layers.LeakyReLU(name="leak")])
     dlm.finish(model)

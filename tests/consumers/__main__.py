@@ -78,7 +78,6 @@ CONSUMERS = [
     Consumer("LiteRT", NEWEST, NEW, CONVERTED + "litert FOLDER"),
     Consumer("ONNX", NEWEST, NEW, CONVERTED + "onnx FOLDER", page="tf2onnx.convert"),
     Consumer("ONNX, from_keras", NEWEST, NEW, CONVERTED + "from_keras FOLDER"),
-    Consumer("ONNX, from_function", NEWEST, NEW, CONVERTED + "from_function FOLDER"),
     Consumer("Keras, lowest version", ("3.11", "3.12"), LOWEST, KERAS + " fit"),
     Consumer("Keras 3.6", ("3.11", "3.12"), "tensorflow==2.18.1 keras==3.6.0", KERAS),
     Consumer("Keras 3.0", ("3.11", "3.12"), "tensorflow==2.16.2 keras==3.0.5", KERAS),

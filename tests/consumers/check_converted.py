@@ -46,16 +46,6 @@ def from_keras(session, images):
     return run_onnx("from_keras.onnx", images)
 
 
-def from_function(session, images):
-    import tensorflow as tf
-    import tf2onnx
-
-    signature = [tf.TensorSpec([None, 28, 28, 1], tf.float32, name="images")]
-    function = tf.function(session["model"], input_signature=signature)
-    tf2onnx.convert.from_function(function, signature, output_path="from_function.onnx")
-    return run_onnx("from_function.onnx", images)
-
-
 def run_onnx(path, images):
     import onnxruntime
 
