@@ -212,9 +212,7 @@ def measure(name, data, seed):
 
 
 def spread(values):
-    """Return the median (minimum to maximum) of ``values``, or nothing where there are none."""
-    if not values:
-        return ""
+    """Return the median (minimum to maximum) of ``values``."""
     return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
@@ -227,20 +225,13 @@ def table(results):
     heads = [label if key == "accuracy" else f"{label} | ratio" for key, label in COLUMNS.items()]
     lines = [f"| | {' | '.join(heads)} | n |", "| --- |" + " ---: |" * (2 * len(COLUMNS))]
     for name, turns in results.items():
-        cells = []
+        cells, plain = [NAMES[name]], results.get(baseline(name), [])
         for key in COLUMNS:
-            values = [turn[key] for turn in turns if turn and key in turn]
-            cells.append(spread(values))
+            cells.append(spread([turn[key] for turn in turns]))
             if key != "accuracy":
-                ratios = [
-                    turn[key] / plain[key]
-                    for turn, plain in zip(turns, results.get(baseline(name), []))
-                    if turn and plain and key in turn
-                ]
+                ratios = [turn[key] / other[key] for turn, other in zip(turns, plain)]
                 cells.append(f"{statistics.median(ratios):.2f}" if ratios else "")
-        n = sum(turn is not None for turn in turns)
-        if n:
-            lines.append(f"| {NAMES[name]} | " + " | ".join(cells) + f" | {n} |")
+        lines.append(f"| {' | '.join(cells)} | {len(turns)} |")
     return "\n".join(lines)
 
 
@@ -284,14 +275,13 @@ def main():
         np.savez(data, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
         results = {name: [] for name in contestants}
         for turn in range(options.runs):
-            for name in contestants:
-                if None in results[name]:  # it failed the first time, so it would fail now
-                    results[name].append(None)
-                    continue
+            for name in list(results):
                 figures = measure(name, data, 1000 + turn)
+                if figures is None:  # it failed, so it would fail again
+                    del results[name]
+                    continue
                 results[name].append(figures)
-                turns = f"turn {turn + 1}/{options.runs}"
-                print(f"{turns}, {NAMES[name]}: {figures}", flush=True)
+                print(f"turn {turn + 1}/{options.runs}, {NAMES[name]}: {figures}", flush=True)
     text = f"{machine(gpus)}\n\n{table(results)}\n"
     print(f"\n{text}")
     options.output_dir.mkdir(parents=True, exist_ok=True)

@@ -69,22 +69,14 @@ def run(*arguments, env=None, timeout=300, **kwargs):
 
 def run_here(*arguments):
     """Run the script's main in this process, which spares a second import of TensorFlow."""
-    try:
-        dlm.main([str(argument) for argument in arguments])
-    finally:
-        restore_settings()
-
-
-def restore_settings():
-    dlm.keras.config.set_dtype_policy("float32")
-    dlm.socket.setdefaulttimeout(None)
+    dlm.main([str(argument) for argument in arguments])
 
 
 @pytest.fixture(autouse=True)
 def tidy():
     yield
     dlm.plt.close("all")
-    restore_settings()
+    dlm.socket.setdefaulttimeout(None)
 
 
 def refusal(call, *arguments):
@@ -116,10 +108,3 @@ def draw_bar(path, lying=False, size=(60, 60), mode="L"):
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.convert("RGB").convert(mode).save(path)
     return path
-
-
-class Trap:
-    """An object whose unpickling leaves a file behind."""
-
-    def __reduce__(self):
-        return (open, ("sprung", "w"))

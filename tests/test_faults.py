@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 from conftest import FILES, SCRIPT, contents, own_words, refusal, run, run_here
-from fuzzing import KINDS, fuzz
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX")
 
@@ -133,9 +132,3 @@ def test_a_diverging_training_leaves_the_old_model(finished, small_npz, tmp_path
     arguments = ["--data", small_npz, "--learning-rate", 900, "--output-dir", folder]
     assert "--learning-rate" in refusal(run_here, *arguments)
     assert contents(folder) == before
-
-
-@pytest.mark.filterwarnings("ignore:loadtxt")
-@pytest.mark.parametrize("kind", KINDS)
-def test_synthetic_input_is_refused_clearly_or_read_rightly(kind, tmp_path):
-    assert fuzz(kind, 40, tmp_path) > 0

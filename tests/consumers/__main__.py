@@ -45,6 +45,7 @@ SNIPPETS = {
     "openvino": "import openvino",
 }
 TFJS = "4.22.0"
+OWN_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 class Consumer(NamedTuple):
@@ -98,17 +99,13 @@ def find_python(versions):
     """Return path and version of the first of ``versions`` on this machine, or raise Missing."""
     root = Path(os.environ.get("PYENV_ROOT", os.path.expanduser("~/.pyenv")), "versions")
     for version in versions:
-        own = sys.executable if version == own_version() else None
+        own = sys.executable if version == OWN_VERSION else None
         found = root.glob(f"{version}.*/bin/python")
         for candidate in [own, *found, shutil.which(f"python{version}")]:
             check = "import sys, venv; print('%d.%d' % sys.version_info[:2])"
             if candidate and run([candidate, "-c", check], check=False).strip() == version:
                 return str(candidate), version
     raise Missing(f"no Python {' or '.join(versions)}")
-
-
-def own_version():
-    return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def run(command, check=True, **kwargs):
@@ -311,7 +308,7 @@ def main():
         for consumer in CONSUMERS
     }
     checks.update(extra)
-    needs_other = {c.name for c in CONSUMERS if own_version() not in c.pythons}
+    needs_other = {c.name for c in CONSUMERS if OWN_VERSION not in c.pythons}
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     print()
     for name, check in checks.items():
