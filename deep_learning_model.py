@@ -42,7 +42,7 @@ if platform.machine() in ("x86_64", "AMD64"):
     # TensorFlow may run two operations at once; each gets half of the cores.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, cores // 2)))
-# In a notebook, !python inherits the notebook's inline backend, which fails there.
+# !python in a notebook inherits the inline backend, which works in the notebook alone.
 if "inline" in os.environ.get("MPLBACKEND", "") and "ipykernel" not in sys.modules:
     os.environ["MPLBACKEND"] = "agg"
 
@@ -116,7 +116,7 @@ def build_model(architecture="cnn", input_shape=(28, 28, 1), classes=10):
 # --- The training.
 
 
-@tf.function  # TensorFlow then runs all lines as one operation, which takes less memory
+@tf.function  # as one operation, without another copy of the images in memory
 def normalize(images):
     """Turn pixels from 0 to 255, or from 0 to 1, into images."""
     white = tf.where(tf.reduce_max(images) > 1, 255.0, 1.0)
@@ -143,8 +143,8 @@ def augment(images, seed_pair):
     center_x, center_y = (width - 1) / 2, (height - 1) / 2
     x_row = [1 + a, b, shift_x - a * center_x - b * center_y]
     y_row = [c, 1 + d, shift_y - c * center_x - d * center_y]
-    perspective = [tf.zeros_like(a), tf.zeros_like(a)]  # none
-    transforms = tf.stack(x_row + y_row + perspective, axis=1)
+    no_perspective = [tf.zeros_like(a), tf.zeros_like(a)]
+    transforms = tf.stack(x_row + y_row + no_perspective, axis=1)
     return keras.ops.image.affine_transform(images, transforms, fill_mode="nearest")
 
 
@@ -174,8 +174,7 @@ def training_batches(images, labels, batch_size, seed, augmentation=True):
 
 def fastest_dtype():
     """Return the Keras dtype policy (what layers compute in) that is fastest here."""
-    # With "mixed_bfloat16" layers compute in 16 bits, which some CPUs do faster with oneDNN;
-    # the weights stay float32.
+    # With "mixed_bfloat16" layers compute in 16 bits, which some CPUs do faster with oneDNN.
     onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"
     cpuinfo = Path("/proc/cpuinfo")  # only Linux has it
     on_cpu = not tf.config.list_physical_devices("GPU")
@@ -186,13 +185,13 @@ def fastest_dtype():
 
 def smoothed_crossentropy(labels, probabilities):
     """Return the cross-entropy with smoothed labels and a temperature, float32 (n,)."""
+    # The loss sees probabilities that the temperature softens, so the network makes its own
+    # surer. Smoothing alone would make them unsure.
     log_p = keras.ops.log(probabilities + 1e-9)  # 1e-9 avoids log(0)
-    # Softmax would make probabilities of log_p again, and softer ones after the division.
-    # Only the loss softens them, so the network learns to be surer: this makes up for the
-    # smoothing, which alone would make it unsure.
-    logits = log_p / TEMPERATURE
-    label_loss = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
-    uniform_loss = -keras.ops.mean(keras.ops.log_softmax(logits), axis=-1)  # all classes alike
+    softened = log_p / TEMPERATURE  # before softmax, which from_logits=True applies
+    label_loss = keras.losses.sparse_categorical_crossentropy(labels, softened, from_logits=True)
+    # The loss if the label were spread evenly over all classes:
+    uniform_loss = -keras.ops.mean(keras.ops.log_softmax(softened), axis=-1)
     return (1 - SMOOTHING) * label_loss + SMOOTHING * uniform_loss
 
 
@@ -203,7 +202,9 @@ def train(model, batches, validation_data, epochs, learning_rate, augmentation=T
     data, (images, labels), are only evaluated. While it trains, the model gets images of a
     higher contrast and computes in the fastest dtype; then both are undone.
     """
-    for layer in model.layers[:-1]:  # not the last: 16 bits would round the probabilities
+    # Layers compute in this dtype, but their weights stay float32. The last layer is left
+    # out, since 16 bits would round the probabilities.
+    for layer in model.layers[:-1]:
         layer.dtype_policy = fastest_dtype()
     # In training, a layer before the model multiplies the images; in the end, the first
     # weights of the model are multiplied instead, which is the same:
@@ -221,14 +222,15 @@ def train(model, batches, validation_data, epochs, learning_rate, augmentation=T
         warmup_steps=warmup_steps,
         decay_steps=steps - warmup_steps,  # down to 0, so that the weights settle
     )
-    # Keras counts the steps rightly only if those of one call divide the number of batches.
-    divisors = [n for n in range(1, STEPS_PER_EXECUTION + 1) if len(batches) % n == 0]
+    # Keras's progress bar is right only if this divides the number of batches.
+    choices = range(1, STEPS_PER_EXECUTION + 1)
+    steps_per_execution = max(n for n in choices if len(batches) % n == 0)
     plain_loss = "sparse_categorical_crossentropy"
     trained.compile(
         optimizer=keras.optimizers.Adam(schedule, weight_decay=WEIGHT_DECAY),
         loss=smoothed_crossentropy if augmentation else plain_loss,
         metrics=["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="crossentropy")],
-        steps_per_execution=divisors[-1],  # the largest
+        steps_per_execution=steps_per_execution,
     )
     history = trained.fit(
         batches,
@@ -251,7 +253,6 @@ def finish(model):
     """Compile a trained model for evaluation, and for gentle further training."""
     model.compile(
         # A large epsilon makes Adam's steps small, so that training on can't spoil the model.
-        # (A small learning rate would too, but old versions of Keras call it otherwise.)
         optimizer=keras.optimizers.Adam(epsilon=0.1),
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
@@ -386,8 +387,8 @@ KERAS_2_SETTINGS = {
 
 def describe(class_name, config, inbound_nodes):
     """Return a layer's description for Keras 2.2.4."""
-    names = {"name": config["name"], "class_name": class_name}
-    return names | {"config": config, "inbound_nodes": inbound_nodes}
+    description = {"name": config["name"], "class_name": class_name, "config": config}
+    return description | {"inbound_nodes": inbound_nodes}
 
 
 def keras_2_config(model):
@@ -396,22 +397,22 @@ def keras_2_config(model):
     It describes a functional model, since a Sequential one that Keras 3 loads has no
     ``output``, which many programs ask for.
     """
-    config = {"name": "images", "batch_input_shape": model.input_shape}
-    config |= {"dtype": "float32", "sparse": False}
-    described = [describe("InputLayer", config, inbound_nodes=[])]
+    input_config = {"name": "images", "batch_input_shape": model.input_shape}
+    input_config |= {"dtype": "float32", "sparse": False}
+    described = [describe("InputLayer", input_config, inbound_nodes=[])]
     for layer in model.layers:
         class_name, settings = type(layer).__name__, layer.get_config()
         problem = f"the .h5 file can't hold the layer {layer.name}, a {class_name}"
         require(class_name in KERAS_2_SETTINGS, f"{problem}; see KERAS_2_SETTINGS")
         kept = f"name trainable {KERAS_2_SETTINGS[class_name]}".split()
-        config = {name: settings[name] for name in kept}
+        layer_config = {name: settings[name] for name in kept}
         # The input is the output number 0 of the call number 0 of the layer before.
         node = [[described[-1]["name"], 0, 0, {}]]
-        described.append(describe(class_name, config, inbound_nodes=[node]))
-    config = {"name": model.name, "layers": described}
-    config["input_layers"] = [["images", 0, 0]]
-    config["output_layers"] = [[described[-1]["name"], 0, 0]]
-    return {"class_name": "Model", "config": config}
+        described.append(describe(class_name, layer_config, inbound_nodes=[node]))
+    model_config = {"name": model.name, "layers": described}
+    model_config["input_layers"] = [["images", 0, 0]]
+    model_config["output_layers"] = [[described[-1]["name"], 0, 0]]
+    return {"class_name": "Model", "config": model_config}
 
 
 def save_h5(model, path, class_names):
@@ -463,7 +464,7 @@ def load_model(path):
     suits = len(inputs) == 4 and len(outputs) == 2
     wanted = "not images (n, height, width, channels) and probabilities (n, classes)"
     require(suits, f"{path} takes {inputs} and returns {outputs}, {wanted}")
-    class_names = [str(i) for i in range(outputs[1])]  # in other programs' files
+    class_names = [str(i) for i in range(outputs[1])]  # unless the file names them
     if h5py.is_hdf5(path):
         with h5py.File(path) as file:
             if "class_names" in file.attrs:
@@ -489,7 +490,7 @@ def find_digit(picture):
     strongest = np.max(small_ink)
     if strongest < 20:  # of 255
         raise ValueError("it holds no ink")
-    # Shapes are white on black; fainter ink is a stroke's rim, a line or a shadow.
+    # One image of all shapes, white on black. Fainter ink is a stroke's rim, a line or a shadow.
     shapes = Image.fromarray(np.uint8(255 * (np.float32(small_ink) > 0.3 * strongest)))
     digit = choose_shape(shapes)
     others = ImageChops.subtract(shapes, digit)
@@ -500,9 +501,9 @@ def read_picture(picture):
     """Return a picture as an upright Pillow image with 8 bits a channel."""
     if not isinstance(picture, (Image.Image, np.ndarray)):
         picture = Image.open(picture)
-    if isinstance(picture, Image.Image) and picture.mode[0] not in "IF":
+    if isinstance(picture, Image.Image) and picture.mode[0] not in "IF":  # 8 bits
         return ImageOps.exif_transpose(picture)  # upright, as the camera was held
-    pixels = np.squeeze(picture)  # of an array, or of 16 or 32 bits: modes I and F
+    pixels = np.squeeze(picture)  # an array, or an image of 16 or 32 bits (modes I and F)
     if pixels.dtype != np.uint8:  # black is 0 or below, white is 1 or the brightest
         pixels = pixels - min(0, pixels.min())
         pixels = np.uint8(255 * (pixels / max(1, pixels.max())))
@@ -526,7 +527,7 @@ def find_ink(gray):
     difference = np.subtract(small, paper, dtype="float32")
     if (difference**3).sum() < 0:  # the ink is dark; the cube gives faint noise no weight
         gray, small, paper = [ImageOps.invert(image) for image in (gray, small, paper)]
-    # The ink is bright now and made the paper too bright: estimate it again without the ink.
+    # Estimate the paper again, without the ink, which is bright now and made it too bright.
     paper = median_around(ImageChops.darker(small, paper))
     return ImageChops.subtract(gray, paper.resize(gray.size))
 
@@ -544,11 +545,12 @@ def choose_shape(shapes):
     score = favor * ink_nearby * np.float32(shapes)
     row, column = np.unravel_index(score.argmax(), score.shape)
     # Thickened, strokes that nearly touch become one shape. If it reaches the border, as a
-    # table does, it is tried again with less.
-    for size in (7, 3):
-        thick = shapes.filter(ImageFilter.MaxFilter(size))
-        ImageDraw.floodfill(thick, (int(column), int(row)), 1)  # its white becomes 1
-        shape = Image.fromarray(np.uint8(np.where(np.equal(thick, 1), shapes, 0)))
+    # table does, the strokes are thickened less.
+    for thickness in (7, 3):
+        thick = shapes.filter(ImageFilter.MaxFilter(thickness))
+        ImageDraw.floodfill(thick, (int(column), int(row)), 1)  # the shape's white becomes 1
+        selected = np.equal(thick, 1)
+        shape = Image.fromarray(np.uint8(np.where(selected, shapes, 0)))
         if not reaches_border(shape):
             break
     return shape
@@ -568,9 +570,8 @@ def are_several(digit, others):
     if not others.getbbox():
         return False
     other = choose_shape(others)
-    if reaches_border(other):
-        return False  # a table or a shadow
-    return np.sum(other) > 0.25 * np.sum(digit)
+    # Tables and shadows reach the border.
+    return not reaches_border(other) and np.sum(other) > 0.25 * np.sum(digit)
 
 
 def cut_out(ink, digit):
@@ -587,12 +588,12 @@ def cut_out(ink, digit):
 
 def thicken(ink):
     """Return ink as an image, its strokes blurred to MNIST's width if they are thinner."""
-    # The slopes add up to the length of the outline, which has two sides, so it is about
-    # 2 * length of the stroke. The ink is about length * width; divided, half the width.
+    # Ink rises from 0 to 1 across the outline, so its slopes add up to the outline's length.
+    # That is twice the length of the stroke, whose area is length * width.
     slope_y, slope_x = np.gradient(ink)
-    outline = np.hypot(slope_x, slope_y).sum()
-    half_width = ink.sum() / outline
-    # Strokes thinner than MNIST's, 9 of 200 pixels to each side, would fade on 20 pixels.
+    outline_length = np.hypot(slope_x, slope_y).sum()
+    half_width = ink.sum() / outline_length
+    # On 200 pixels, half the width of MNIST's strokes is 9. Thinner ones would fade on 20.
     blur = ImageFilter.GaussianBlur(float(max(0, 9 - half_width)))
     return Image.fromarray(np.uint8(255 * ink)).filter(blur)
 
@@ -725,13 +726,13 @@ def draw(model, class_names):
 
     wipe()
     style = {"color": "black", "linewidth": 16}
-    # It follows the mouse. Matplotlib itself doesn't keep it, so the figure does.
+    # Matplotlib's lasso serves as the pen. The figure keeps it, or Python would delete it.
     figure.lasso = LassoSelector(axes[0], draw_stroke, props=style, button=1)
     figure.canvas.mpl_connect("key_press_event", wipe)
     plt.show()
 
 
-# --- The data.
+# --- The data. A part is the training or the test data: images (or paths) and labels.
 
 # Keras's own data sets, with their classes in the order of the labels.
 CLASS_NAMES = {
@@ -771,8 +772,8 @@ def load_data(sources):
     x_train, x_test = data[0][0], data[1][0]
     shapes = f"training images {x_train.shape[1:]}, but test images {x_test.shape[1:]}"
     require(x_train.shape[1:] == x_test.shape[1:], f"{where}: {shapes}")
-    # Images without MNIST's empty border, here the first row, are no digits, even if their
-    # classes are numbered. So are_digits must be False: --predict then resizes pictures.
+    # Images without MNIST's empty border, here the first row, are no digits. With these names
+    # are_digits is False, and --predict resizes pictures instead of looking for a digit.
     if are_digits(class_names) and x_train[:, 0].mean() > 0.01 * x_train.max():
         class_names = [f"class {name}" for name in class_names]
     return data[0], data[1], class_names
@@ -790,10 +791,11 @@ def name_classes(parts, where):
     require(not {"", "nan"} & set(class_names), f"{where}: some labels are missing")
     if where in CLASS_NAMES:
         class_names = CLASS_NAMES[where].split()
-    y_train, y_test = np.split(indices, [len(parts[0][1])])  # one part: y_test is empty
+    y_train, y_test = np.split(indices, [len(parts[0][1])])
     unknown = [class_names[i] for i in np.setdiff1d(y_test, y_train)]
     require(not unknown, f"{where}: only the test data have the classes {', '.join(unknown)}")
     images = [images for images, _ in parts]
+    # If there is one part, y_test is empty, and zip leaves it out.
     return list(zip(images, [y_train, y_test])), class_names
 
 
@@ -852,7 +854,7 @@ def find_parts(arrays, problem):
     for group in groups:
         require(len(group) == 2, problem)
         labels, images = sorted(group, key=np.ndim)  # images have more dimensions
-        require(images.shape[:1] == (labels.size,), problem)
+        require(images.ndim > 2 and len(images) == labels.size, problem)
         parts.append((images, labels))
     return parts
 
@@ -891,9 +893,8 @@ def read_folder(folder):
         if re.search(r"(idx\d|ubyte)(\.gz)?$", path.name.lower()) and path.is_file():
             name = path.name.removesuffix(".gz").replace(".", "-")  # .idx3 is -idx3
             array = read_idx(path)
-            same = np.array_equal(arrays.get(name, array), array)
+            same = np.array_equal(arrays.setdefault(name, array), array)
             require(same, f"{folder} holds different files called {name}; {FOLDER_WANTED}")
-            arrays[name] = array
     if arrays:
         return find_parts(arrays, f"{folder} holds {', '.join(arrays)}; {FOLDER_WANTED}")
     folders = {path.name.lower(): path for path in folder.iterdir()}
@@ -933,8 +934,7 @@ def read_pictures(paths, labels, digits):
     images, kept = [], []
     for path, label in zip(paths, labels):
         with skipped_if_unreadable(path):
-            image = prepare_picture(path) if digits else resize_picture(path, (32, 32, 3))
-            images.append(image)
+            images.append(prepare_picture(path) if digits else resize_picture(path, (32, 32, 3)))
             kept.append(label)
         progress.add(1)
     require(set(kept) == set(labels), "of a class, no picture could be read")
@@ -1084,7 +1084,7 @@ def parse_args(argv=None):
     if args.model_path:
         args.model_path = args.model_path.expanduser()
     else:
-        name = re.sub(r"(\.npz|\.csv|\.gz)+$", "", Path(args.data[0]).resolve().name)
+        name = re.sub(r"(?i)(\.npz|\.csv|\.gz)+$", "", Path(args.data[0]).resolve().name)
         args.model_path = args.output_dir / f"{name}_{args.architecture}_model.h5"
     return args
 
@@ -1092,11 +1092,9 @@ def parse_args(argv=None):
 if __name__ == "__main__":
     if hasattr(sys.stdout, "reconfigure"):  # notebooks lack it
         sys.stdout.reconfigure(errors="backslashreplace")  # for odd file names
-    options = sys.argv[1:]
-    if "__file__" not in globals():  # a notebook's cell has no options of its own
-        options = []
+    in_notebook = "__file__" not in globals()  # pasted into a cell, which has no options
     try:
-        main(options)
+        main([] if in_notebook else sys.argv[1:])
     except (InputError, OSError) as error:
         print(f"deep_learning_model.py: error: {error}", file=sys.stderr)
         sys.exit(2)
