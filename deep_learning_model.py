@@ -522,9 +522,10 @@ def find_ink(gray):
     difference = np.subtract(small, paper, dtype="float32")
     if (difference**3).sum() < 0:  # the ink is dark; the cube gives faint noise no weight
         gray, small, paper = [ImageOps.invert(image) for image in (gray, small, paper)]
-    # The bright ink brightened the estimate of the paper, so estimate it again.
-    without_ink = ImageChops.darker(small, paper)
-    paper = median_around(without_ink)
+    # The bright ink brightened the estimate of the paper: improve it twice, without the ink.
+    for _ in range(2):
+        without_ink = ImageChops.darker(small, paper)
+        paper = median_around(without_ink)
     return ImageChops.subtract(gray, paper.resize(gray.size))
 
 
