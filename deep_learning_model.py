@@ -17,6 +17,7 @@ The sections, in order (to learn from it, you can stop reading after the figures
 
 import argparse
 import contextlib
+import glob
 import gzip
 import hashlib
 import io
@@ -29,6 +30,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -397,8 +399,7 @@ def keras_2_config(model):
     described = [images]
     for layer in model.layers:
         kind, settings = type(layer).__name__, layer.get_config()
-        problem = f"the .h5 file can't hold the layer {layer.name}, a {kind}"
-        require(kind in KERAS_2_SETTINGS, f"{problem}; see KERAS_2_SETTINGS")
+        require(kind in KERAS_2_SETTINGS, f"{kind} ({layer.name}) isn't in KERAS_2_SETTINGS")
         kept = f"name trainable {KERAS_2_SETTINGS[kind]}".split()
         config = {name: settings[name] for name in kept}
         # Its input is output number 0 of call number 0 of the layer before.
@@ -446,6 +447,16 @@ def save_h5(model, path, class_names):
                 group[name] = weight.numpy()
 
 
+def check_saving(model, path, class_names):
+    """Raise InputError if a model can't be saved beside ``path`` and read again."""
+    problem = f"this network can't be saved as {path.name} and read again"
+    hidden = {"prefix": ".", "dir": path.parent}
+    with errors_explained(problem), tempfile.TemporaryDirectory(**hidden) as folder:
+        finish(model)
+        save_h5(model, Path(folder, path.name), class_names)
+        keras.models.load_model(Path(folder, path.name), compile=False)
+
+
 def load_model(path):
     """Return the Keras model in a file and its classes' names, or raise InputError."""
     require(path.exists(), f"there is no {path}; train first, or name another --model")
@@ -456,8 +467,9 @@ def load_model(path):
         # array; rebuilt like this, it takes an array.
         model = keras.Model(model.inputs[0], model.outputs[0])
     inputs, outputs = model.input_shape, model.output_shape
-    suits = len(inputs) == 4 and len(outputs) == 2
-    wanted = "not images (n, height, width, channels) and probabilities (n, classes)"
+    suits = len(inputs) == 4 and None not in inputs[1:] and inputs[3] in (1, 3)
+    suits = suits and len(outputs) == 2 and outputs[1] > 1
+    wanted = "not images (n, height, width, 1 or 3) and probabilities (n, classes)"
     require(suits, f"{path} takes {inputs} and returns {outputs}, {wanted}")
     class_names = [str(i) for i in range(outputs[1])]  # unless the file names them
     if h5py.is_hdf5(path):
@@ -496,8 +508,10 @@ def read_picture(picture):
     """Return a picture as an upright Pillow image with 8 bits a channel."""
     if not isinstance(picture, (Image.Image, np.ndarray)):
         picture = Image.open(picture)
-    if isinstance(picture, Image.Image) and picture.mode[0] not in "IF":  # 8 bits
-        return ImageOps.exif_transpose(picture)  # upright, as the camera was held
+    if isinstance(picture, Image.Image):
+        picture = ImageOps.exif_transpose(picture)  # upright, as the camera was held
+        if picture.mode[0] not in "IF":  # 8 bits
+            return picture
     pixels = np.squeeze(picture)  # an array, or an image of 16 or 32 bits (modes I and F)
     if pixels.dtype != np.uint8:  # black is 0 or below, white is 1 or the brightest
         pixels = pixels - min(0, pixels.min())
@@ -562,13 +576,16 @@ def reaches_border(shape):
 def are_several(digit, others):
     """Tell whether another shape is large enough for a digit, or the digit is as wide as two."""
     left, top, right, bottom = digit.getbbox()
-    if right - left > 1.5 * (bottom - top):
+    height = bottom - top
+    if right - left > 1.5 * height:
         return True
     if not others.getbbox():
         return False
     other = choose_shape(others)
-    # A desk around the paper and a shadow reach the border.
-    return not reaches_border(other) and np.sum(other) > 0.25 * np.sum(digit)
+    if reaches_border(other):
+        return False  # a desk around the paper, or a shadow
+    left, top, right, bottom = other.getbbox()
+    return bottom - top > 0.4 * height and np.sum(other) > 0.25 * np.sum(digit)
 
 
 def cut_out(ink, digit):
@@ -665,7 +682,8 @@ def predict(args):
     for path in map(Path, args.predict):
         found = [path]
         if path.is_dir():
-            found = sorted(path.glob("[!.]*"))  # nothing hidden
+            found = sorted(path.glob("[!.]*"))  # nothing hidden, nor of Windows
+            found = [each for each in found if each.suffix not in (".db", ".ini")]
         elif not path.exists():  # a pattern such as *.png, if the shell left it
             found = sorted(path.parent.glob(path.name))
         require(found, f"there is no picture {path}, and no folder with any")
@@ -692,7 +710,8 @@ def plot_predictions(answered):
         picture = ImageOps.pad(read_color(path), (280, 280), color="white")
         seen = Image.fromarray(np.uint8(255 * image).squeeze()).convert("RGB")
         ax.imshow(np.hstack([picture, seen.resize((280, 280), Image.Resampling.NEAREST)]))
-        ax.set_title(f"{path.name[-30:]}\n{answer}", fontsize="x-large")
+        name = os.fsencode(path.name).decode(errors="replace")  # it may be no Unicode
+        ax.set_title(f"{name[-30:]}\n{answer}", fontsize="x-large")
     return figure
 
 
@@ -786,8 +805,10 @@ def load_data(sources):
 def name_classes(parts, where):
     """Return the parts with labels from 0 on, and the names that these stand for."""
     labels = np.concatenate([labels for _, labels in parts])
-    with contextlib.suppress(ValueError):  # words stay words
+    try:
         labels = labels.astype(float)  # "7" and "7.0" are 7
+    except ValueError:
+        labels = np.char.strip(labels.astype(str))  # words
     known, indices = np.unique(labels, return_inverse=True)
     problem = f"{where} has {len(known):,} different labels; are these labels?"
     require(1 < len(known) <= 1000, problem)
@@ -884,7 +905,10 @@ def read_csv(path):
     csv = {"delimiter": ",", "quotechar": '"', "comments": None, "encoding": "utf-8-sig"}
     with errors_explained(problem):
         first = np.loadtxt(path, str, max_rows=1, ndmin=1, **csv)
+        require(len(first) > 1, "it has no commas")
         is_header = len(set(first)) == len(first)  # in a row of pixels, some are equal
+        other = re.match(r"pixel|\d+x\d+|.*id$|index|unnamed|$", first[0].strip().lower())
+        require(not (is_header and other), f"its first column is called {first[0]!r}")
         side = math.isqrt(len(first) - 1)
         # NumPy makes two arrays of the rows: the labels and, of all other cells, the images.
         columns = [("label", object), ("image", "float32", (side, side))]
@@ -895,7 +919,8 @@ def read_csv(path):
 def read_folder(folder):
     """Return the parts of a folder of IDX files, or of pictures (as paths)."""
     arrays = {}
-    for path in sorted(folder.rglob("[!.]*")):
+    for name in sorted(glob.glob("**", root_dir=folder, recursive=True)):  # nothing hidden
+        path = folder / name
         if re.search(r"(idx\d|ubyte)(\.gz)?$", path.name.lower()) and path.is_file():
             name = path.name.removesuffix(".gz").replace(".", "-")  # .idx3 is -idx3
             array = read_idx(path)
@@ -928,10 +953,12 @@ def read_idx(path):
 
 def list_pictures(folder):
     """Return the paths (n,) of the pictures in a folder of one folder per class, and labels."""
-    paths = sorted(folder.glob("[!.]*/[!.]*"))  # nothing hidden
+    paths = sorted(folder.glob("[!.]*/[!.]*"))  # nothing hidden, nor a Mac's copies
+    paths = [path for path in paths if path.parent.name != "__MACOSX"]
     found = any(path.suffix.lower() in Image.registered_extensions() for path in paths)
     require(found, f"{folder} holds no folders of pictures; {FOLDER_WANTED}")
-    return np.array(paths), np.array([path.parent.name for path in paths])
+    names = [os.fsencode(path.parent.name).decode(errors="replace") for path in paths]
+    return np.array(paths), np.array(names)  # a name may be no Unicode
 
 
 def read_pictures(paths, labels, digits):
@@ -940,13 +967,14 @@ def read_pictures(paths, labels, digits):
     print(f"Reading {len(paths):,} {kind}", flush=True)
     progress = keras.utils.Progbar(len(paths), verbose=int(sys.stdout.isatty()))
     images, kept = [], []
-    for path, label in zip(paths, labels):
+    for i, path in enumerate(paths):
         with skipped_if_unreadable(path):
             images.append(prepare_picture(path) if digits else resize_picture(path, (32, 32, 3)))
-            kept.append(label)
+            kept.append(i)
         progress.add(1)
-    require(set(kept) == set(labels), "of a class, no picture could be read")
-    return np.array(images), np.array(kept)
+    unread = {str(path.parent) for path in paths} - {str(path.parent) for path in paths[kept]}
+    require(not unread, f"no picture could be read in {', '.join(sorted(unread))}")
+    return np.array(images), labels[kept]
 
 
 def load_with_keras(name):
@@ -1007,7 +1035,7 @@ def main(argv=None):
     x_train, y_train = normalize(training_data[0]), training_data[1]
 
     model = build_model(args.architecture, x_train.shape[1:], len(class_names))
-    keras_2_config(model)  # a check: if it fails, then before the training
+    check_saving(model, args.model_path, class_names)  # before the training
     model.summary()
     device = tf.config.list_logical_devices()[-1].device_type  # a GPU stands after the CPU
     print(f"Training on the {device} in {fastest_dtype()}", flush=True)
@@ -1044,6 +1072,7 @@ def set_defaults(seed):
     keras.utils.set_random_seed(seed)
     keras.config.set_floatx("float32")  # whatever the user's keras.json says
     keras.config.set_image_data_format("channels_last")
+    plt.rcParams["text.usetex"] = False
     plt.rcParams["text.parse_math"] = False  # a class or a picture may be called $x$
     socket.setdefaulttimeout(15)  # seconds; else a stalled download would wait forever
 
@@ -1068,17 +1097,18 @@ def parse_args(argv=None):
     add("--validation-split", type=float, default=0, help=split_help)
     data_help = f"{', '.join(CLASS_NAMES)}; an .npz or .csv file; a folder of IDX files or of "
     data_help += "folders of pictures; or two of these, for training and test (mnist)"
-    add("--data", nargs="+", default=["mnist"], metavar="SOURCE", help=data_help)
+    add("--data", nargs="+", action="extend", metavar="SOURCE", help=data_help)
     network_help = f"the network; dnn has no convolutions {default}"
     add("--architecture", choices=ARCHITECTURES, default="cnn", help=network_help)
     add("--output-dir", type=Path, default=".", help=f"folder, made if missing {default}")
     add("--no-show", action="store_true", help="save figures, but open no windows")
     predict_help = "classify pictures or folders of them"
-    add("--predict", nargs="+", metavar="PICTURE", help=predict_help)
+    add("--predict", nargs="+", action="extend", metavar="PICTURE", help=predict_help)
     add("--draw", action="store_true", help="open a window to draw digits in")
     model_help = "model for --predict and --draw (OUTPUT_DIR/mnist_cnn_model.h5)"
     add("--model", dest="model_path", type=Path, metavar="FILE", help=model_help)
     args = parser.parse_args(argv)
+    args.data = args.data or ["mnist"]
     require(args.epochs >= 1, "--epochs must be at least 1")
     require(args.batch_size >= 1, "--batch-size must be at least 1")
     require(0 < args.learning_rate < 1000, "--learning-rate must be between 0 and 1000")

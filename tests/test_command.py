@@ -55,6 +55,7 @@ def test_the_models_name_tells_data_and_network(source):
     args = dlm.parse_args(["--data", source, "--architecture", "dnn"])
     names = {"in/digits.v1.npz": "digits.v1", "a-train.csv.gz": "a-train", "folder/": "folder"}
     assert str(args.model_path) == f"{names.get(source, source)}_dnn_model.h5"
+    assert dlm.parse_args(["--data", "a.csv", "--data", source]).data == ["a.csv", source]
 
 
 def test_an_output_folder_that_can_not_be_used_is_refused_before_the_training(tmp_path):

@@ -101,6 +101,7 @@ LABELS = [  # as given, and as named
     ([2.0, 1.0, 0.0, 0.0], list("2100"), ["0", "1", "2"]),
     ([0.5, 1.0, 0.5, 1.0], ["0.5", "1", "0.5", "1"], ["0.5", "1"]),
     ([True, False, True, False], list("1010"), ["0", "1"]),
+    ([b"dog", b"cat ", b" dog"], ["dog", "cat", "dog"], ["cat", "dog"]),
 ]
 
 
@@ -278,14 +279,17 @@ def test_a_bad_row_is_refused_with_its_file(line, tmp_path):
 
 NO_LABELS = [
     [",".join(f"pixel{i}" for i in range(784)), *(line.partition(",")[2] for line in csv_lines())],
+    ["ImageId," + HEADER.partition(",")[2], *csv_lines(labels=(1, 2, 3))],
     ["," + HEADER, *(f"{i},{line}" for i, line in enumerate(csv_lines()))],  # pandas' index
+    [HEADER.partition(",")[2] + ",label", *(line[2:] + ",7" for line in csv_lines())],
     [HEADER],
     [""],
 ]
+NAMES = ["Kaggle's test.csv", "id", "index", "label last", "header", "empty"]
 
 
 @pytest.mark.filterwarnings("ignore:loadtxt")
-@pytest.mark.parametrize("lines", NO_LABELS, ids=["Kaggle's test.csv", "index", "header", "empty"])
+@pytest.mark.parametrize("lines", NO_LABELS, ids=NAMES)
 def test_a_file_without_labels_or_images_is_told_so_and_what_to_do(lines, tmp_path):
     message = refusal(load, write(tmp_path / "test.csv", lines))
     assert "test.csv" in message and "allow_pickle" not in message
@@ -393,6 +397,7 @@ def test_digits_are_prepared_as_such_and_other_pictures_are_resized(names, mode,
     (folder / "train" / "note.txt").write_bytes(b"no picture")
     (folder / "train" / ".ipynb_checkpoints").mkdir()
     (folder / "train" / ".ipynb_checkpoints" / "0.png").write_bytes(b"hidden")
+    (folder / "train" / "__MACOSX" / names[0]).mkdir(parents=True)
     (x_train, y_train), (x_test, y_test), found = load(folder)
     assert found == list(names)
     assert y_train.tolist() == [0, 0, 0, 1, 1, 1] and y_test.tolist() == [0, 0, 1, 1]
@@ -446,7 +451,7 @@ def test_a_bad_picture_is_named_and_left_out_and_a_class_of_such_is_refused(kind
     for good in (folder / "train" / "lying").glob("[0-9].png"):
         good.unlink()
     message = refusal(load, folder)
-    assert "of a class, no picture" in message and "bad.png" in capsys.readouterr().err
+    assert "lying" in message and "bad.png" in capsys.readouterr().err
 
 
 def test_what_is_wrong_with_a_folder_is_seen_before_a_picture_is_read(tmp_path, monkeypatch):

@@ -72,7 +72,7 @@ def copy(finished, folder):
     return folder
 
 
-@pytest.mark.parametrize("moment", [3, 8, 11, 16])
+@pytest.mark.parametrize("moment", [11, 16, 19, 24])  # the untrained model takes 8 steps
 def test_a_kill_while_writing_leaves_whole_files_and_the_next_run_tidies_up(
     moment, finished, small_npz, tmp_path
 ):
@@ -81,7 +81,7 @@ def test_a_kill_while_writing_leaves_whole_files_and_the_next_run_tidies_up(
     assert kill_at_step(moment, small_npz, folder)
     assert_whole(folder)
     assert contents(folder).keys() == before.keys()
-    if moment == 3:  # amid the weights
+    if moment == 11:  # amid the weights
         assert contents(folder) == before
         assert sorted(path.name for path in folder.iterdir()) != FILES
         run_here("--data", small_npz, "--epochs", 1, "--output-dir", folder)

@@ -105,7 +105,10 @@ def test_pictures_of_16_bits_are_read_like_those_of_8(suffix, brightest, mnist, 
     for i in range(10):
         gray = np.asarray(Image.open(redraw(mnist[1][0][i], KINDS[1], rng, tmp_path / "eight")))
         path = tmp_path / f"sixteen{suffix}"
-        Image.fromarray(np.uint16(gray / 255 * brightest)).save(path)
+        exif = Image.Exif()
+        exif[274] = 1 if suffix == ".tif" else 8  # a viewer rotates it back
+        turned = gray if suffix == ".tif" else np.rot90(gray, -1)
+        Image.fromarray(np.uint16(turned / 255 * brightest)).save(path, exif=exif)
         prepared = dlm.prepare_picture(path)
         np.testing.assert_allclose(prepared, dlm.prepare_picture(gray), atol=0.1)
 
@@ -120,6 +123,9 @@ def test_several_digits_are_told_from_one(mnist, tmp_path):
         gray = np.pad(gray, 60, constant_values=255)
         flags[n].append(dlm.find_digit(gray)[1])
     assert sum(flags[1]) == 0 and sum(flags[2] + flags[3] + flags[4]) >= 28
+    row[-1] = 255  # a line below
+    underlined = 255 - np.pad(row.repeat(8, 0).repeat(8, 1), ((40, 40), (40, 40)))
+    assert not dlm.find_digit(underlined[:, :264])[1]  # the first digit
 
 
 @pytest.mark.parametrize("gap", [4, 10, 20])
@@ -274,7 +280,8 @@ def test_pictures_that_can_not_be_read_are_named_and_the_others_answered(
 ):
     draw_bar(tmp_path / "pictures" / "first.png")
     draw_bar(tmp_path / "pictures" / "last.jpg")
-    (tmp_path / "pictures" / ".DS_Store").write_text("no picture")
+    for name in ".DS_Store", "Thumbs.db", "desktop.ini":
+        (tmp_path / "pictures" / name).write_text("no picture")
     (tmp_path / "pictures" / "middle.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(500))
     arguments = ["--model", model_file, "--output-dir", tmp_path, "--predict"]
     (tmp_path / "empty").mkdir()
@@ -312,14 +319,19 @@ def test_what_predict_can_not_use_is_named(model_file, tmp_path, monkeypatch, ca
     run_here("--predict", "good.png", "--model", "untrained.h5")
     assert capsys.readouterr().out.startswith("good.png: unsure: ")
     Path("text.png").write_text("no picture")
-    other = keras.Sequential([keras.Input((784,)), keras.layers.Dense(10)])
-    other.save("flat.h5")
+    other = {"flat.h5": (784,), "any size.h5": (None, None, 1), "four.h5": (9, 9, 4)}
+    for name, shape in other.items():
+        last = keras.layers.GlobalMaxPooling2D() if len(shape) == 3 else keras.layers.Flatten()
+        keras.Sequential([keras.Input(shape), last, keras.layers.Dense(10)]).save(name)
+    network = [keras.Input((28, 28, 1)), keras.layers.Flatten()]
+    keras.Sequential([*network, keras.layers.Dense(1, activation="sigmoid")]).save("one.h5")
     with h5py.File("older.h5", "w") as file:
         file.attrs.update({"keras_version": "1.2.2", "model_config": "{}"})
     keras.Sequential([keras.layers.Dense(10)]).save("unbuilt.keras")
     Path("damaged.h5").write_bytes(model_file.read_bytes()[:5000])
     before = sorted(Path().iterdir())
-    for name in "flat.h5", "older.h5", "unbuilt.keras", "damaged.h5", "text.png", "absent.h5":
+    names = [*other, "one.h5", "older.h5", "unbuilt.keras", "damaged.h5", "text.png", "absent.h5"]
+    for name in names:
         message = refusal(run_here, "--predict", "good.png", "--model", name, "--output-dir", "new")
         assert name in message
     assert "mnist_cnn_model.h5" in refusal(run_here, "--predict", "good.png")
