@@ -460,18 +460,17 @@ def check_saving(model, path, class_names):
 def load_model(path):
     """Return the Keras model in a file and its classes' names, or raise InputError."""
     require(path.exists(), f"there is no {path}; train first, or name another --model")
-    problem = f"Keras {keras.__version__} can't read {path} as a model"
+    problem = f"Keras {keras.__version__} can't read {path} as a model that classifies images "
+    problem += "(n, height, width, 1 or 3)"
     with errors_explained(problem, show_error=False):  # Keras may advise to load it unsafely
         model = keras.models.load_model(path, compile=False)
         # A model from an .h5 file takes a list of inputs, and Keras 3 warns if it gets an
         # array; rebuilt like this, it takes an array.
         model = keras.Model(model.inputs[0], model.outputs[0])
-    inputs, outputs = model.input_shape, model.output_shape
-    suits = len(inputs) == 4 and None not in inputs[1:] and inputs[3] in (1, 3)
-    suits = suits and len(outputs) == 2 and outputs[1] > 1
-    wanted = "not images (n, height, width, 1 or 3) and probabilities (n, classes)"
-    require(suits, f"{path} takes {inputs} and returns {outputs}, {wanted}")
-    class_names = [str(i) for i in range(outputs[1])]  # unless the file names them
+        _, height, width, channels = model.input_shape
+        _, classes = model.output_shape
+    require(height and width and channels in (1, 3) and classes > 1, problem)
+    class_names = [str(i) for i in range(classes)]  # unless the file names them
     if h5py.is_hdf5(path):
         with h5py.File(path) as file:
             if "class_names" in file.attrs:
