@@ -44,7 +44,7 @@ if platform.machine() in ("x86_64", "AMD64"):
     # TensorFlow may run two operations at once; with half of the cores each, that is faster.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, cores // 2)))
-# Started by !python, a script inherits the notebook's backend, which fails outside of it.
+# Under !python in a notebook, Matplotlib is told to use the inline backend, which fails there.
 if "inline" in os.environ.get("MPLBACKEND", "") and "ipykernel" not in sys.modules:
     os.environ["MPLBACKEND"] = "agg"
 
@@ -187,9 +187,9 @@ def fastest_dtype():
 
 def smoothed_crossentropy(labels, probabilities):
     """Return the cross-entropy with smoothed labels and a temperature, float32 (n,)."""
-    # log(p) can stand for the logits, the scores before softmax, as softmax(log(p)) is p.
-    # Divided, they give softer probabilities. As only the loss sees these, the network learns
-    # to be surer, which makes up for the smoothing.
+    # The loss sees softer probabilities than the model gives, so training makes the model's
+    # own surer, about as much as the smoothing makes them less sure. log(p) serves as logits
+    # (scores before softmax), since softmax(log(p)) is p.
     logits = keras.ops.log(probabilities + 1e-9) / TEMPERATURE  # 1e-9 avoids log(0)
     one_hot = keras.ops.one_hot(labels, probabilities.shape[-1])
     return keras.losses.categorical_crossentropy(
@@ -393,21 +393,22 @@ def keras_2_config(model):
     It describes a functional model, since a Sequential one that Keras 3 loads has no
     ``output``, which many programs ask for.
     """
-    config = {"batch_input_shape": model.input_shape, "dtype": "float32", "sparse": False}
-    config["name"] = before = "images"
-    images = {"name": before, "class_name": "InputLayer", "config": config, "inbound_nodes": []}
-    described = [images]
+    config = {"name": "images", "batch_input_shape": model.input_shape}
+    config |= {"dtype": "float32", "sparse": False}
+    described = [{"class_name": "InputLayer", "config": config, "inbound_nodes": []}]
     for layer in model.layers:
-        kind, settings = type(layer).__name__, layer.get_config()
-        require(kind in KERAS_2_SETTINGS, f"{kind} ({layer.name}) isn't in KERAS_2_SETTINGS")
-        kept = f"name trainable {KERAS_2_SETTINGS[kind]}".split()
-        config = {name: settings[name] for name in kept}
+        class_name, settings = type(layer).__name__, layer.get_config()
+        known = class_name in KERAS_2_SETTINGS
+        require(known, f"{class_name} ({layer.name}) isn't in KERAS_2_SETTINGS")
+        names = f"name trainable {KERAS_2_SETTINGS[class_name]}".split()
+        config = {name: settings[name] for name in names}
         # Its input is output number 0 of call number 0 of the layer before.
-        nodes = [[[before, 0, 0, {}]]]
-        before = layer.name
-        entry = {"name": before, "class_name": kind, "config": config, "inbound_nodes": nodes}
-        described.append(entry)
-    ends = {"input_layers": [["images", 0, 0]], "output_layers": [[before, 0, 0]]}
+        nodes = [[[described[-1]["config"]["name"], 0, 0, {}]]]
+        described.append({"class_name": class_name, "config": config, "inbound_nodes": nodes})
+    for description in described:
+        description["name"] = description["config"]["name"]
+    first, last = described[0]["name"], described[-1]["name"]
+    ends = {"input_layers": [[first, 0, 0]], "output_layers": [[last, 0, 0]]}
     return {"class_name": "Model", "config": {"name": model.name, "layers": described} | ends}
 
 
@@ -450,11 +451,12 @@ def save_h5(model, path, class_names):
 def check_saving(model, path, class_names):
     """Raise InputError if a model can't be saved beside ``path`` and read again."""
     problem = f"this network can't be saved as {path.name} and read again"
-    hidden = {"prefix": ".", "dir": path.parent}
-    with errors_explained(problem), tempfile.TemporaryDirectory(**hidden) as folder:
-        finish(model)
-        save_h5(model, Path(folder, path.name), class_names)
-        keras.models.load_model(Path(folder, path.name), compile=False)
+    with errors_explained(problem):
+        with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
+            trial = Path(folder, path.name)
+            finish(model)
+            save_h5(model, trial, class_names)
+            keras.models.load_model(trial, compile=False)
 
 
 def load_model(path):
@@ -467,7 +469,7 @@ def load_model(path):
         # A model from an .h5 file takes a list of inputs, and Keras 3 warns if it gets an
         # array; rebuilt like this, it takes an array.
         model = keras.Model(model.inputs[0], model.outputs[0])
-        _, height, width, channels = model.input_shape
+        _, height, width, channels = model.input_shape  # an error for other dimensions
         _, classes = model.output_shape
     require(height and width and channels in (1, 3) and classes > 1, problem)
     class_names = [str(i) for i in range(classes)]  # unless the file names them
@@ -523,7 +525,7 @@ def read_gray(picture):
     gray, alpha = read_picture(picture).convert("LA").split()
     on_white = Image.composite(gray, Image.new("L", gray.size, 255), alpha)
     on_black = Image.composite(gray, Image.new("L", gray.size, 0), alpha)
-    if on_black.entropy() > on_white.entropy():  # it shows more; entropy is 0 for one gray
+    if on_black.entropy() > on_white.entropy():  # its grays vary more, so it shows more
         return on_black
     return on_white
 
@@ -535,7 +537,8 @@ def find_ink(gray):
     difference = np.subtract(small, paper, dtype="float32")
     if (difference**3).sum() < 0:  # the ink is dark; the cube gives faint noise no weight
         gray, small, paper = [ImageOps.invert(image) for image in (gray, small, paper)]
-    # The bright ink brightened the estimate of the paper: improve it twice, without the ink.
+    # From here on the ink is bright. It brightened the estimate of the paper, so improve that
+    # twice, without the ink.
     for _ in range(2):
         without_ink = ImageChops.darker(small, paper)
         paper = median_around(without_ink)
@@ -601,8 +604,7 @@ def cut_out(ink, digit):
 
 def thicken(ink):
     """Return ink as an image, its strokes blurred to MNIST's width if they are thinner."""
-    # Ink rises from 0 to 1 across an outline, so the slopes add up to its length. A stroke's
-    # area is length * width, its outline 2 * length: their quotient is half the width.
+    # A stroke's area / outline is half its width. The slopes add up to the outline's length.
     slope_y, slope_x = np.gradient(ink)
     outline_length = np.hypot(slope_x, slope_y).sum()
     half_width = ink.sum() / outline_length
@@ -673,18 +675,23 @@ def classify(model, class_names, picture):
     return image, probabilities, answers
 
 
+def find_pictures(path):
+    """Return the picture itself, those in a folder, or those that match a pattern, sorted."""
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        found = sorted(path.glob("[!.]*"))  # nothing hidden
+        return [each for each in found if each.suffix not in (".db", ".ini")]  # Windows' files
+    return sorted(path.parent.glob(path.name))
+
+
 def predict(args):
     """Print a line for each picture and save a figure of the first 60."""
     model, class_names = load_model(args.model_path)
     make_folder(args.output_dir)
     paths, answered = [], []
     for path in map(Path, args.predict):
-        found = [path]
-        if path.is_dir():
-            found = sorted(path.glob("[!.]*"))  # nothing hidden, nor of Windows
-            found = [each for each in found if each.suffix not in (".db", ".ini")]
-        elif not path.exists():  # a pattern such as *.png, if the shell left it
-            found = sorted(path.parent.glob(path.name))
+        found = find_pictures(path)
         require(found, f"there is no picture {path}, and no folder with any")
         paths += found
     for path in paths:
@@ -773,9 +780,9 @@ FOLDER_WANTED += "or train/ and test/ with a folder of pictures for each class, 
 def load_data(sources):
     """Return (x_train, y_train), (x_test, y_test) and the names of the classes.
 
-    One source can hold both training and test data; of two sources, one holds the training
-    data, the other the test data. Without test data, a seventh of the training data is
-    used, as in MNIST. Images are uint8 or float32 (n, height, width, channels).
+    One source can hold both training and test data; of two sources, the first holds the
+    training data, the second the test data. Without test data, a seventh of the training
+    data is used, as in MNIST. Images are uint8 or float32 (n, height, width, channels).
     """
     where = " ".join(sources)
     parts = []
@@ -794,11 +801,14 @@ def load_data(sources):
     x_train, x_test = data[0][0], data[1][0]
     shapes = f"training images {x_train.shape[1:]}, but test images {x_test.shape[1:]}"
     require(x_train.shape[1:] == x_test.shape[1:], f"{where}: {shapes}")
-    # If the images lack MNIST's empty border, here the first row, they are no digits: rename
-    # the classes, so that --predict resizes pictures (see classify).
-    if are_digits(class_names) and x_train[:, 0].mean() > 0.01 * x_train.max():
-        class_names = [f"class {name}" for name in class_names]
+    if are_digits(class_names) and not have_empty_border(x_train):  # numbered clothes, perhaps
+        class_names = [f"class {name}" for name in class_names]  # so that are_digits is False
     return data[0], data[1], class_names
+
+
+def have_empty_border(images):
+    """Tell whether images have the empty border, here the first row, of MNIST's digits."""
+    return images[:, 0].mean() <= 0.01 * images.max()
 
 
 def name_classes(parts, where):
@@ -906,8 +916,9 @@ def read_csv(path):
         first = np.loadtxt(path, str, max_rows=1, ndmin=1, **csv)
         require(len(first) > 1, "it has no commas")
         is_header = len(set(first)) == len(first)  # in a row of pixels, some are equal
-        other = re.match(r"pixel|\d+x\d+|.*id$|index|unnamed|$", first[0].strip().lower())
-        require(not (is_header and other), f"its first column is called {first[0]!r}")
+        name = str(first[0]).strip().lower()
+        no_label = not name or re.match("pixel|1x1|index|unnamed|.*id$", name)
+        require(not (is_header and no_label), f"its first column is called {name!r}")
         side = math.isqrt(len(first) - 1)
         # NumPy makes two arrays of the rows: the labels and, of all other cells, the images.
         columns = [("label", object), ("image", "float32", (side, side))]
@@ -956,8 +967,9 @@ def list_pictures(folder):
     paths = [path for path in paths if path.parent.name != "__MACOSX"]
     found = any(path.suffix.lower() in Image.registered_extensions() for path in paths)
     require(found, f"{folder} holds no folders of pictures; {FOLDER_WANTED}")
+    # A name may be no Unicode.
     names = [os.fsencode(path.parent.name).decode(errors="replace") for path in paths]
-    return np.array(paths), np.array(names)  # a name may be no Unicode
+    return np.array(paths), np.array(names)
 
 
 def read_pictures(paths, labels, digits):
@@ -1079,7 +1091,7 @@ def set_defaults(seed):
 def parse_args(argv=None):
     """Return the options of the command; raise InputError or exit if one is wrong."""
     parser = argparse.ArgumentParser(
-        usage=argparse.SUPPRESS,  # it would stand before each error
+        usage=argparse.SUPPRESS,  # else the long usage stands before each error
         description="Train a CNN on MNIST with Keras, plot its training curves and save it. "
         "Defaults are in parentheses.",
     )
