@@ -13,13 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "deep_learning_model.py"
 # What a Python of its own begins with to have the script as the module ``d``.
 IMPORT = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import deep_learning_model as d\n"
-FILES = [
-    "confusion_matrix.png",
-    "metrics.json",
-    "mnist_cnn_model.h5",
-    "sample_predictions.png",
-    "training_curves.png",
-]
+FILES = ["confusion_matrix.png", "metrics.json", "mnist_cnn_model.h5", "sample_predictions.png"]
+FILES += ["training_curves.png"]
 os.environ["MPLBACKEND"] = "agg"
 sys.path.insert(0, str(ROOT))
 sys.argv[0] = str(SCRIPT)  # whose name argparse puts before its errors

@@ -214,15 +214,6 @@ def test_what_is_drawn_is_answered_and_a_key_wipes_it(strokes, digit, scale, cor
         assert max(bars(figure)) == 0 and np.min(sheet.images[0].get_array()) == 255
 
 
-def test_strokes_end_where_the_button_is_released_or_the_sheet_ends(model_file):
-    figure = drawing.window(model_file)
-    drawing.draw(figure, [[(50, 50), (50, 90)], [(200, 200), (200, 240)]])
-    drawing.draw(figure, [[(150, 20), (150, -60)], [(300, 150), (240, 150)]])
-    gray = np.array(figure.axes[0].images[0].get_array())
-    assert gray[145, 125] == 255  # between the first two strokes
-    assert gray[5, 150] == 0 and gray[150, 250] == 255
-
-
 def test_without_windows_draw_says_what_it_needs(model_file, tmp_path):
     environment = {"MPLBACKEND": "", "DISPLAY": "", "WAYLAND_DISPLAY": ""}
     result = run("--draw", "--model", model_file, cwd=tmp_path, env=environment)
@@ -296,6 +287,13 @@ def test_pictures_that_can_not_be_read_are_named_and_the_others_answered(
     (heic,) = output.err.splitlines()
     assert "middle.heic" in heic and "as a picture" in heic
     assert (tmp_path / "predictions.png").exists()
+
+
+def test_a_transparent_picture_stands_on_white_in_the_figure(tmp_path):
+    Image.new("LA", (30, 30)).save(tmp_path / "transparent.png")
+    answered = [(tmp_path / "transparent.png", np.zeros((28, 28, 1)), "1 (99%)")]
+    figure = dlm.plot_predictions(answered)
+    assert figure.axes[0].images[0].get_array()[140, 140].tolist() == [255, 255, 255]
 
 
 # Sixty subfigures collapsed, after ten minutes.

@@ -43,13 +43,6 @@ def test_keras_reads_the_same_model_back(saved, mnist):
     )
 
 
-def test_a_reloaded_model_can_be_trained_on(saved, mnist):
-    loaded = keras.models.load_model(saved[1])
-    assert isinstance(loaded.optimizer, keras.optimizers.Adam) and loaded.optimizer.epsilon == 0.1
-    loaded.fit(dlm.normalize(mnist[0][0][:64]), mnist[0][1][:64], epochs=1, verbose=0)
-    assert loaded.optimizer.iterations == 2
-
-
 @pytest.mark.parametrize("last", ["output", "outputs", "its layer's output"])
 def test_grad_cam_gets_a_gradient_from_a_reloaded_model(last, saved):
     model = keras.models.load_model(saved[1])
@@ -60,18 +53,6 @@ def test_grad_cam_gets_a_gradient_from_a_reloaded_model(last, saved):
         features, probabilities = cam(np.ones((1, 28, 28, 1), "float32"))
         score = tf.reduce_max(probabilities)
     assert np.abs(tape.gradient(score, features)).max() > 0
-
-
-def test_the_last_layer_of_a_reloaded_model_can_be_replaced_and_trained(saved, mnist):
-    model = keras.models.load_model(saved[1])
-    for layer in model.layers:
-        layer.trainable = False
-    new = keras.Model(model.inputs, keras.layers.Dense(5)(model.layers[-2].output))
-    new.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    before = new.get_weights()
-    new.fit(dlm.normalize(mnist[0][0][:64]), mnist[0][1][:64] % 5, verbose=0)
-    changed = [not np.array_equal(*pair) for pair in zip(before, new.get_weights())]
-    assert changed == 6 * [False] + 2 * [True]
 
 
 def test_settings_that_matter_in_training_only_need_not_be_held(tmp_path):
@@ -149,13 +130,3 @@ def test_a_layer_that_the_file_can_not_hold_is_refused_and_nothing_is_written(tm
     message = refusal(dlm.save_h5, model, tmp_path / "model.h5", DIGITS)
     assert message == "LeakyReLU (leak) isn't in KERAS_2_SETTINGS"
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("architecture", ["cnn", "cnn-dropout", "dnn"])
-def test_every_architecture_is_written_and_computes_the_same(architecture, tmp_path):
-    trained = finished(architecture, (20, 30, 3), 7)
-    dlm.save_h5(trained, tmp_path / "model.h5", DIGITS[:7])
-    loaded = keras.models.load_model(tmp_path / "model.h5")
-    x = np.random.default_rng(0).random((5, 20, 30, 3), "float32")
-    expected = trained.predict(x, verbose=0)
-    np.testing.assert_allclose(loaded.predict(x, verbose=0), expected, atol=1e-6)
