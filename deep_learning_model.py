@@ -917,7 +917,7 @@ def read_csv(path):
         require(len(first) > 1, "it has no commas")
         is_header = len(set(first)) == len(first)  # in a row of pixels, some are equal
         name = str(first[0]).strip().lower()
-        no_label = not name or re.match("pixel|1x1|index|unnamed|.*id$", name)
+        no_label = not name or re.match("pixel|1x1|index|unnamed|(image_?)?id$", name)
         require(not (is_header and no_label), f"its first column is called {name!r}")
         side = math.isqrt(len(first) - 1)
         # NumPy makes two arrays of the rows: the labels and, of all other cells, the images.
