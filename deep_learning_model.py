@@ -929,8 +929,8 @@ def read_csv(path):
 def read_folder(folder):
     """Return the parts of a folder of IDX files, or of pictures (as paths)."""
     arrays = {}
-    for name in sorted(glob.glob("**", root_dir=folder, recursive=True)):  # nothing hidden
-        path = folder / name
+    for found in sorted(glob.glob("**", root_dir=folder, recursive=True)):  # nothing hidden
+        path = folder / found
         if re.search(r"(idx\d|ubyte)(\.gz)?$", path.name.lower()) and path.is_file():
             name = path.name.removesuffix(".gz").replace(".", "-")  # .idx3 is -idx3
             array = read_idx(path)
