@@ -6,7 +6,7 @@
 It reaches 99.5% test accuracy, and every Keras since 2.2.4 opens mnist_cnn_model.h5.
 --predict reads pictures of digits, --draw what you draw; --help lists all options.
 
-The sections, in order (to learn from it, you can stop reading after the figures):
+The sections, in order (to learn from it, read up to the figures, then main):
     the recipe, the network, the training, the figures
     refusals and files   one-line errors; a file replaces an old one only when complete
     the saved model      an .h5 file that old and new versions of Keras can open
