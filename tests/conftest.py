@@ -16,6 +16,9 @@ IMPORT = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import deep_learning_m
 FILES = ["confusion_matrix.png", "metrics.json", "mnist_cnn_model.h5", "sample_predictions.png"]
 FILES += ["training_curves.png"]
 os.environ["MPLBACKEND"] = "agg"
+# As a run sets them, so that runs in the tests' own process compute alike.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, os.cpu_count() // 2)))
 sys.path.insert(0, str(ROOT))
 sys.argv[0] = str(SCRIPT)  # whose name argparse puts before its errors
 

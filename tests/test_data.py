@@ -201,7 +201,7 @@ def test_images_of_every_type_are_normalized_like_bytes(dtype, tmp_path):
     x_test = np.full((4, 12, 12), 0.5)  # which have a scale of their own
     (x_train, _), (x_test, _), _ = load(save(tmp_path, x_train=images.astype(dtype), x_test=x_test))
     np.testing.assert_array_equal(dlm.normalize(x_train)[..., 0], dlm.normalize(images))
-    assert dlm.normalize(x_test).numpy().max() == 0.5
+    assert dlm.normalize(x_test).max() == 0.5
 
 
 # --- CSV. ---
@@ -494,7 +494,7 @@ def test_damaged_files_are_refused_in_a_sentence_or_what_is_read_is_sound(kind, 
             refused += 1
             continue
         for x, y in parts:
-            images = dlm.normalize(x).numpy()
+            images = dlm.normalize(x)
             assert images.ndim == 4 and len(images) == len(y) > 0 and max(y) < len(names)
             assert 0 <= images.min() and images.max() <= 1
     assert refused or kind == "pictures"  # which are left out
@@ -521,11 +521,13 @@ def test_keras_own_data_sets_are_recognised_by_name_and_not_distorted(
 ):
     shape = (32, 32, 3) if name == "cifar10" else (28, 28)
     x, y = np.zeros((10, *shape), "uint8"), np.uint8(np.arange(10)[::-1, None])
+    for image, label in zip(x, y[:, 0]):
+        image[label : label + 9] = 255
     monkeypatch.setattr(getattr(keras.datasets, name), "load_data", lambda: ((x, y), (x, y)))
     (_, labels), (x_test, _), names = load(name)
     assert labels.tolist() == list(range(10))[::-1] and len(x_test) == 10
     assert len(names) == 10 and names[0] == first
 
     monkeypatch.setattr(dlm, "augment", None)
-    run_here("--data", name, "--epochs", 1, "--output-dir", tmp_path)
+    run_here("--data", name, "--epochs", 20, "--output-dir", tmp_path)
     assert (tmp_path / f"{name}_cnn_model.h5").exists()

@@ -58,7 +58,7 @@ def test_metrics_agree_with_the_saved_model(first_run, small_npz):
     assert metrics["test_loss"] == pytest.approx(loss, rel=1e-4)
     assert accuracy > 0.8 and f"test accuracy {accuracy:.2%}" in result.stdout
     assert metrics["epochs"]["val_accuracy"][-1] == pytest.approx(accuracy, abs=0.01)
-    assert len(metrics["epochs"]["crossentropy"]) == 5 and "loss" not in metrics["epochs"]
+    assert len(metrics["epochs"]["crossentropy"]) == 5 and "val_loss" in metrics["epochs"]
     assert metrics["options"]["seed"] == 5 and metrics["options"]["batch_size"] == 32
     assert metrics["versions"]["keras"] == keras.__version__
     assert metrics["training_seconds"] > 0
@@ -142,7 +142,7 @@ def own_activation(x):
 L = keras.layers
 HELD = [L.BatchNormalization, lambda: L.Conv2D(8, 3, activation="gelu")]
 NOT_HELD = [L.LeakyReLU, lambda: L.Conv2D(8, 3, activation=own_activation)]
-NOT_HELD += [lambda: L.Conv2D(8, 3, groups=4), lambda: L.Conv2D(8, 3, name="größe")]
+NOT_HELD += [lambda: L.Conv2D(8, 3, groups=4)]
 
 
 @pytest.mark.parametrize("layer", HELD + NOT_HELD)
@@ -159,7 +159,7 @@ def test_a_network_that_the_file_can_not_hold_is_refused_before_the_training(
     usual = ["--data", small_npz, "--epochs", 1, "--output-dir", tmp_path]
     if layer in NOT_HELD:
         monkeypatch.setattr(dlm, "train", None)
-        assert "this network can't be saved as mnist_cnn_model.h5" in refusal(run_here, *usual)
+        assert "an .h5 file for every Keras can't hold the layer" in refusal(run_here, *usual)
         assert list(tmp_path.iterdir()) == []
     else:
         run_here(*usual)

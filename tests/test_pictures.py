@@ -25,11 +25,11 @@ def model_file(mnist, tmp_path_factory):
     """A model after 300 steps: good enough to tell digits from each other."""
     keras.utils.set_random_seed(0)
     (x_train, y_train), (x_test, y_test) = mnist
-    x_train, y_train = dlm.normalize(x_train[:40_000]), y_train[:40_000]
+    training_data = dlm.normalize(x_train[:40_000]), y_train[:40_000]
+    validation_data = dlm.normalize(x_test[:100]), y_test[:100]
     model = dlm.build_model()
-    batches = dlm.training_batches(x_train, y_train, 128, 0)
-    dlm.train(model, batches, (dlm.normalize(x_test[:100]), y_test[:100]), 1, dlm.LEARNING_RATE)
-    dlm.finish(model)
+    options = dlm.parse_args("--epochs 1 --batch-size 128".split())
+    dlm.train(model, training_data, validation_data, options)
     path = tmp_path_factory.mktemp("model") / "mnist_cnn_model.h5"
     dlm.save_h5(model, path, list("0123456789"))
     return path
@@ -312,8 +312,7 @@ def test_what_predict_can_not_use_is_named(model_file, tmp_path, monkeypatch, ca
     monkeypatch.chdir(tmp_path)
     draw_bar(Path("good.png"))
     untrained = dlm.build_model("dnn")
-    dlm.finish(untrained)
-    dlm.save_h5(untrained, "untrained.h5", list("0123456789"))
+    dlm.save_h5(untrained, Path("untrained.h5"), list("0123456789"))
     run_here("--predict", "good.png", "--model", "untrained.h5")
     assert capsys.readouterr().out.startswith("good.png: unsure: ")
     Path("text.png").write_text("no picture")

@@ -152,7 +152,7 @@ def prepare(folder):
     (folder / "snippets.json").write_text(json.dumps(snippets))
     metrics = json.loads(Path("metrics.json").read_text())
     (x_train, y_train), (x_test, y_test), _ = dlm.load_data(["mnist"])
-    images = dlm.normalize(x_test).numpy()
+    images = dlm.normalize(x_test)
     probabilities = model.predict(images, batch_size=100, verbose=0)
     np.savez(
         folder / "expected.npz",
