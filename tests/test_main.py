@@ -40,7 +40,7 @@ def test_a_run_succeeds_quietly_and_says_what_it_does_and_where_its_files_are(fi
     result, folder = first_run
     assert (result.returncode, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
-    assert "121,930" in result.stdout and re.search("Training on .* in .*float", result.stdout)
+    assert "121,930" in result.stdout and re.search("Training in .*float", result.stdout)
     assert sum(line.startswith("Epoch ") for line in lines) == 5
     assert lines[-2].startswith("After ") and "s of training: test accuracy" in lines[-2]
     assert str(folder) in lines[-1] and all(name in lines[-1] for name in FILES)
