@@ -45,6 +45,9 @@ if __name__ == "__main__":  # speed settings, only for a run: importing changes 
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
         # TensorFlow runs two operations at once; with half of the cores each, it is faster.
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, os.cpu_count() // 2)))
+    # A notebook's !python inherits a plot backend that works only inside the notebook.
+    if "inline" in os.environ.get("MPLBACKEND", "") and "ipykernel" not in sys.modules:
+        os.environ["MPLBACKEND"] = "agg"
 
 import h5py
 import keras
@@ -314,7 +317,7 @@ def main(argv=None):
     keras.config.set_dtype_policy(dtype)  # for the layers that are built now
     model = build_model(args.architecture, x_train.shape[1:], len(class_names))
     keras.config.set_dtype_policy("float32")  # for those that are loaded later
-    saved_config = keras_2_config(model)  # an error if the model can't be saved
+    keras_2_config(model)  # an error now, not after the training, if it can't be saved
     model.summary()
     print(f"Training in {dtype}", flush=True)
     started = time.time()
@@ -323,7 +326,7 @@ def main(argv=None):
     # Guessing among n classes has a loss of log(n).
     has_learned = history["loss"][-1] < math.log(len(class_names))
     require(has_learned, "training failed; try another --learning-rate, or more --epochs")
-    save_h5(model, saved_config, args.model_path, class_names)
+    save_h5(model, args.model_path, class_names)
 
     # What is evaluated is what was saved.
     model, class_names = load_model(args.model_path)
@@ -661,8 +664,8 @@ def keras_2_config(model):
     return {"class_name": "Model", "config": {"name": model.name, "layers": described} | ends}
 
 
-def save_h5(model, saved_config, path, class_names):
-    """Write a model and its ``saved_config``, of keras_2_config, to the HDF5 file ``path``.
+def save_h5(model, path, class_names):
+    """Write a Sequential model and the names of its classes to the HDF5 file ``path``.
 
     Its weights are at /model_weights/conv_1/conv_1/kernel:0 and so on. Raises InputError if
     the file can't be written.
@@ -678,7 +681,7 @@ def save_h5(model, saved_config, path, class_names):
     texts = {
         "keras_version": "2.2.4",
         "backend": "tensorflow",
-        "model_config": json.dumps(saved_config),
+        "model_config": json.dumps(keras_2_config(model)),
         "training_config": json.dumps(training_config),
     }
     content = io.BytesIO()  # in memory first: HDF5 can crash where a disk fills
@@ -733,29 +736,48 @@ def read_h5_texts(path):
     return json.dumps(config), class_names
 
 
-# --- Pictures, prepared as the model's training images were. A picture is a path, an open
-# file, a Pillow image or an array (height, width[, channels]). To prepare pictures in your
-# own program, copy all from here through resize_picture: it needs NumPy and Pillow only.
+# --- Pictures of digits, prepared as MNIST's makers prepared theirs. A picture is a path, an
+# open file, a Pillow image or an array (height, width[, channels]). To prepare pictures in
+# your own program, copy this section: it needs NumPy and Pillow only.
 
 
 def prepare_picture(picture):
-    """Return a picture's digit as MNIST has it, float32 (28, 28, 1), or raise ValueError."""
-    image, _ = find_digit(picture)
-    return image
+    """Return a picture's digit as MNIST has it, float32 (28, 28, 1), or raise ValueError.
+
+    Of several digits, it is the one with the most ink near the middle.
+    """
+    digits, middle = read_row(picture)
+    return digits[middle]
 
 
-def find_digit(picture):
-    """Return what prepare_picture returns, and whether the picture holds several shapes."""
+def find_digits(picture):
+    """Return the digits of a number, left to right, float32 (n, 28, 28, 1).
+
+    Raises ValueError if the picture holds no ink.
+    """
+    digits, _ = read_row(picture)
+    return digits
+
+
+def read_row(picture):
+    """Return what find_digits returns, and the number of the digit in the middle."""
     ink = find_ink(read_gray(picture))
-    small_ink = ImageOps.contain(ink, (100, 100))
-    strongest = np.max(small_ink)
-    if strongest < 20:  # of 255
-        raise ValueError("it holds no ink")
-    # One image of all shapes, white on black. Fainter ink is a stroke's rim, a line or a shadow.
-    shapes = Image.fromarray(np.uint8(255 * (np.float32(small_ink) > 0.3 * strongest)))
-    digit = choose_shape(shapes)
-    others = ImageChops.subtract(shapes, digit)
-    return center(thicken(cut_out(ink, digit))), are_several(digit, others)
+    for side in 100, 300:  # 300 pixels only for small digits, since they show noise as well
+        view = ImageOps.contain(ink, (side, side))
+        strongest = np.max(view)
+        if strongest < 20:  # of 255
+            raise ValueError("it holds no ink")
+        # Fainter ink is the rim of a stroke, a line of the paper or a shadow.
+        shapes = find_shapes(without_lines(np.float32(view) > 0.3 * strongest))
+        middle = max(shapes, key=prominence)
+        if height(middle) > 20:
+            break
+    digits = join_strokes([shape for shape in shapes if is_in_row(shape, middle)])
+    middle = max(digits, key=prominence)
+    tall = 0.45 * height(middle)  # what is lower is a comma, a minus or a speck
+    digits = [digit for digit in digits if digit is middle or height(digit) > tall]
+    images = [center(thicken(cut_out(ink, digit))) for digit in digits]
+    return np.array(images), [digit is middle for digit in digits].index(True)
 
 
 def read_picture(picture):
@@ -785,16 +807,15 @@ def read_gray(picture):
 
 def find_ink(gray):
     """Return the ink in a gray picture, white on black, as an image of the same size."""
-    small = gray.resize((20, 20))  # enough for the paper, and a median is slow
-    paper = median_around(small)
-    difference = np.subtract(small, paper, dtype="float32")
+    small = gray.resize((30, 30))
+    difference = np.subtract(small, median_around(small), dtype="float32")
     if (difference**3).sum() < 0:  # the ink is dark; the cube gives faint noise no weight
-        gray, small, paper = [ImageOps.invert(image) for image in (gray, small, paper)]
-    # From here on the ink is bright. Where it is brighter than the paper, put the paper in
-    # its place, and take the median again. Do so twice.
-    for _ in range(2):
-        without_ink = ImageChops.darker(small, paper)
-        paper = median_around(without_ink)
+        gray = ImageOps.invert(gray)
+    # Now the ink is brighter than the paper, which is what a median leaves. Where the ink
+    # was, put paper in its place, and take the median again.
+    small = paper = gray.resize((20, 20))
+    for _ in range(3):
+        paper = median_around(ImageChops.darker(small, paper))
     return ImageChops.subtract(gray, paper.resize(gray.size))
 
 
@@ -804,51 +825,109 @@ def median_around(small):
     return ImageOps.crop(mirrored.filter(ImageFilter.MedianFilter(15)), 7)
 
 
-def choose_shape(shapes):
-    """Return the shape at the point with the most ink nearby, the middle being favored."""
-    favor = np.outer(np.hamming(shapes.height), np.hamming(shapes.width))
-    ink_nearby = np.float32(shapes.filter(ImageFilter.BoxBlur(5)))
-    score = favor * ink_nearby * np.float32(shapes)  # 0 beside the shapes
-    row, column = np.unravel_index(score.argmax(), score.shape)
-    # Thickened, strokes that nearly touch become one shape. If it reaches the border, as the
-    # desk around the paper does, the strokes are thickened less.
-    for thickness in (7, 3):
-        joined = shapes.filter(ImageFilter.MaxFilter(thickness))
-        ImageDraw.floodfill(joined, (int(column), int(row)), 1)  # the shape's white becomes 1
-        selected = np.equal(joined, 1)
-        shape = Image.fromarray(np.uint8(np.where(selected, shapes, 0)))
-        if not reaches_border(shape):
-            break
-    return shape
+# A mask, bool (height, width), says where the ink is, or one connected shape of it.
 
 
-def reaches_border(shape):
-    """Tell whether a shape has pixels at the border of the picture."""
-    left, top, right, bottom = shape.getbbox()
-    return left == 0 or top == 0 or right == shape.width or bottom == shape.height
+def without_lines(ink):
+    """Return a mask of ink without the thin level lines that come from an edge of the paper."""
+    width = ink.shape[1]
+    thicker = np.asarray(to_gray(ink).filter(ImageFilter.MaxFilter(3))) > 0  # for tilted lines
+    lines = np.zeros_like(ink)
+    for shape in find_shapes(opened(thicker, (width // 15, 0))):
+        left, _, right, _ = box(shape)
+        if right - left > width / 2 and (left == 0 or right == width):
+            lines |= shape
+    strokes = opened(ink, (0, 2))  # at least 5 pixels tall, as where a stroke crosses a line
+    return ink & (strokes | ~lines)
 
 
-def are_several(digit, others):
-    """Tell whether another shape is large enough for a digit, or the digit is as wide as two."""
-    left, top, right, bottom = digit.getbbox()
-    height = bottom - top
-    if right - left > 1.5 * height:
+def opened(mask, radius):
+    """Return where boxes of a radius, (x, y), fit into a mask: its morphological opening."""
+    for least in 250, 0:  # full boxes shrink the mask, boxes with any ink widen it again
+        mask = np.asarray(to_gray(mask).filter(ImageFilter.BoxBlur(radius))) > least
+    return mask
+
+
+def to_gray(mask):
+    """Return a mask as a Pillow image, white on black."""
+    return Image.fromarray(mask).convert("L")
+
+
+def find_shapes(mask):
+    """Return a mask of each connected shape."""
+    # Gaps of two pixels are closed. A flood fill turns a shape's 255 into 1: that is the shape.
+    image = to_gray(mask).filter(ImageFilter.MaxFilter(3))
+    shapes, before = [], np.asarray(image) > 1
+    while before.any():
+        row, column = np.unravel_index(before.argmax(), mask.shape)
+        ImageDraw.floodfill(image, (int(column), int(row)), 1, border=0)
+        after = np.asarray(image) > 1
+        shapes.append(mask & before & ~after)
+        before = after
+    return shapes
+
+
+def box(shape):
+    """Return left, top, right and bottom of a shape; right and bottom are one pixel beyond."""
+    return Image.fromarray(shape).getbbox()
+
+
+def height(shape):
+    """Return the height of a shape in pixels."""
+    _, top, _, bottom = box(shape)
+    return bottom - top
+
+
+def is_at_border(shape):
+    """Tell whether a shape reaches the border of the picture."""
+    return shape[[0, -1]].any() or shape[:, [0, -1]].any()
+
+
+def prominence(shape):
+    """Return how much ink a shape has: the middle counts most, what is at the border little."""
+    rows, columns = shape.shape
+    ink = np.hamming(rows) @ shape @ np.hamming(columns)
+    return ink / 100 if is_at_border(shape) else ink
+
+
+def is_in_row(shape, digit):
+    """Tell whether a shape is the digit, or stands beside it and may be another one."""
+    if shape is digit:
         return True
-    if not others.getbbox():
-        return False
-    other = choose_shape(others)
-    if reaches_border(other):
-        return False  # a desk around the paper, or a shadow
-    left, top, right, bottom = other.getbbox()
-    return bottom - top > 0.4 * height and np.sum(other) > 0.25 * np.sum(digit)
+    _, top, _, bottom = box(shape)
+    _, digit_top, _, digit_bottom = box(digit)
+    leeway = height(digit) / 2  # rows slope, and digits differ in height
+    inside = min(bottom, digit_bottom + leeway) - max(top, digit_top - leeway)
+    return inside >= 0.6 * height(shape) and not is_at_border(shape)
+
+
+def join_strokes(shapes):
+    """Return the digits of a row from left to right, each made of one or more shapes."""
+    digits = []
+    for shape in sorted(shapes, key=box):
+        if digits and are_one_digit(digits[-1], shape):
+            digits[-1] = digits[-1] | shape
+        else:
+            digits.append(shape)
+    return digits
+
+
+def are_one_digit(shape, other):
+    """Tell whether two shapes stand above each other, or one is a stroke close to the other."""
+    left, _, right, _ = box(shape)
+    other_left, _, other_right, _ = box(other)
+    overlap = min(right, other_right) - max(left, other_left)  # below 0 it is a gap
+    narrower = min(right - left, other_right - other_left)
+    lower, taller = sorted([height(shape), height(other)])
+    return overlap >= narrower / 2 or (lower < 0.7 * taller and overlap > -0.15 * taller)
 
 
 def cut_out(ink, digit):
     """Return the digit's ink, float32, 0 to 1, its longer side 200 pixels, and a margin."""
-    mask = digit.filter(ImageFilter.MaxFilter(3)).resize(ink.size)  # with its faint rim
-    box = mask.getbbox()
-    ink = ImageOps.contain(ink.crop(box), (200, 200))
-    mask = ImageOps.contain(mask.crop(box), (200, 200))
+    mask = to_gray(digit).filter(ImageFilter.MaxFilter(3)).resize(ink.size)
+    edges = mask.getbbox()
+    ink = ImageOps.contain(ink.crop(edges), (200, 200))
+    mask = ImageOps.contain(mask.crop(edges), (200, 200))
     digit_ink = np.float32(ink) * np.float32(mask)
     digit_ink /= digit_ink.max()
     digit_ink[digit_ink < 0.2] = 0  # the grain of the paper
@@ -857,13 +936,14 @@ def cut_out(ink, digit):
 
 def thicken(ink):
     """Return ink as an image, its strokes blurred to MNIST's width if they are thinner."""
-    # The area of a long stroke is length * width, its outline 2 * length.
+    # The area of a long stroke is length * width, and its outline is 2 * length long. Across
+    # the outline, ink rises from 0 to 1, so the sum of the slopes is its length.
     slope_y, slope_x = np.gradient(ink)
-    outline_length = np.hypot(slope_x, slope_y).sum()  # across it, ink rises from 0 to 1
+    outline_length = np.hypot(slope_x, slope_y).sum()
     half_width = ink.sum() / outline_length
     # On 200 pixels, half the width of MNIST's strokes is 9. Thinner ones would fade on 20.
-    blur = ImageFilter.GaussianBlur(float(max(0, 9 - half_width)))
-    return Image.fromarray(np.uint8(255 * ink)).filter(blur)
+    gaussian_blur = ImageFilter.GaussianBlur(float(max(0, 9 - half_width)))
+    return Image.fromarray(np.uint8(255 * ink)).filter(gaussian_blur)
 
 
 def center(ink):
@@ -878,28 +958,30 @@ def center(ink):
     return np.float32(image)[..., np.newaxis] / np.max(image)
 
 
-def read_color(picture):
-    """Return a picture as a Pillow image in color, on white if it is transparent."""
-    picture = read_picture(picture).convert("RGBA")
-    white = Image.new("RGBA", picture.size, "white")
-    return Image.alpha_composite(white, picture).convert("RGB")
-
-
-def resize_picture(picture, shape):
-    """Return a whole picture as an image of a shape (height, width, 1 or 3), float32."""
-    height, width, channels = shape
-    picture = read_color(picture).resize((width, height))
-    if channels == 1:
-        picture = picture.convert("L")
-    return np.float32(picture).reshape(shape) / 255
-
-
 # --- Reading pictures.
 
 
 def are_digits(class_names):
     """Tell if each class is a single digit: then pictures are prepared as MNIST's were."""
     return all(len(name) == 1 and name in "0123456789" for name in class_names)
+
+
+def to_image(picture, shape, class_names):
+    """Return a picture as an image of a shape, float32, for a model of these classes."""
+    if are_digits(class_names) and shape == (28, 28, 1):
+        return prepare_picture(picture)
+    rows, columns, channels = shape
+    image = read_color(picture).resize((columns, rows))
+    if channels == 1:
+        image = image.convert("L")
+    return np.float32(image).reshape(shape) / 255
+
+
+def read_color(picture):
+    """Return a picture as a Pillow image in color, on white if it is transparent."""
+    picture = read_picture(picture).convert("RGBA")
+    white = Image.new("RGBA", picture.size, "white")
+    return Image.alpha_composite(white, picture).convert("RGB")
 
 
 @contextlib.contextmanager
@@ -911,32 +993,32 @@ def skipped_if_unreadable(path):
         print(f"{path} can't be read as a picture: {error}", file=sys.stderr)
 
 
-def to_image(picture, shape, class_names):
-    """Return a picture as an image of a shape, for models of these classes, float32."""
-    if are_digits(class_names) and shape == (28, 28, 1):
-        return prepare_picture(picture)
-    return resize_picture(picture, shape)
-
-
 def classify(model, class_names, picture):
-    """Return the image that a model sees of a picture, its probabilities and its answers.
+    """Return the images that a model sees of a picture, (n, ...), its answer and the next two.
 
-    The answers are texts with the three most likely classes, the best first.
+    The answer is a class, or a number of n digits, with its probability; the next two are
+    the classes that are likely next, or "" for a number.
     """
-    several = False
     shape = model.input_shape[1:]
-    if are_digits(class_names) and shape == (28, 28, 1):
-        image, several = find_digit(picture)
+    takes_digits = are_digits(class_names) and shape == (28, 28, 1)
+    if takes_digits:
+        images = find_digits(picture)
     else:
-        image = to_image(picture, shape, class_names)
-    probabilities = model(image[np.newaxis]).numpy()[0]
-    best = np.argsort(-probabilities)[:3]
-    answers = [f"{class_names[i]} ({probabilities[i]:.1%})" for i in best]
-    if several:
-        answers[0] = f"unsure, several shapes: {answers[0]}"
-    elif probabilities.max() < 0.85:  # see tests/README.md
-        answers[0] = f"unsure: {answers[0]}"
-    return image, probabilities, answers
+        images = to_image(picture, shape, class_names)[np.newaxis]
+    probabilities = model(images).numpy()
+    order = np.argsort(-probabilities)  # the most likely class of each image first
+    number = "".join(class_names[i] for i in order[:, 0])
+    certainty = probabilities.max(axis=1)  # (n,)
+    answer = f"{number} ({certainty.prod():.1%})"
+    # Digits fill 20 x 20 pixels. What is much wider than tall may be two that touch.
+    heights = images.any(axis=(2, 3)).sum(axis=1)
+    if certainty.min() < 0.85 or (takes_digits and heights.min() <= 15):
+        answer = f"unsure: {answer}"
+    next_two = ""
+    if len(images) == 1:
+        likely = [f"{class_names[i]} ({probabilities[0, i]:.1%})" for i in order[0, 1:3]]
+        next_two = f", then {', '.join(likely)}"
+    return images, answer, next_two
 
 
 def find_pictures(path):
@@ -954,15 +1036,16 @@ def predict(args):
     model, class_names = load_model(args.model_path)
     make_folder(args.output_dir)
     paths, answered = [], []
+    earlier_figure = args.output_dir.resolve() / "predictions.png"
     for path in map(to_path, args.predict):
-        found = find_pictures(path)
+        found = [each for each in find_pictures(path) if each.resolve() != earlier_figure]
         require(found, f"there is no picture {path}, and no folder with any")
         paths += found
     for path in paths:
         with skipped_if_unreadable(path):
-            image, _, answers = classify(model, class_names, path)
-            print(f"{path}: {answers[0]}, then {', '.join(answers[1:])}", flush=True)
-            answered.append((path, image, answers[0]))
+            images, answer, next_two = classify(model, class_names, path)
+            print(f"{path}: {answer}{next_two}", flush=True)
+            answered.append((path, images, answer))
     require(answered, "no picture could be read")
     figure = plot_predictions(answered[:60])
     save_and_show({"predictions.png": figure}, args)
@@ -970,16 +1053,17 @@ def predict(args):
 
 
 def plot_predictions(answered):
-    """Return a figure of each picture beside what the network sees of it, and the answer."""
+    """Return a figure of each picture beside all that the network sees of it, and the answer."""
     columns = min(3, len(answered))
     rows = math.ceil(len(answered) / columns)
     size = (4 * columns, 2.7 * rows)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     plt.setp(axes.flat, frame_on=False, xticks=[], yticks=[])
-    for ax, (path, image, answer) in zip(axes.flat, answered):
+    for ax, (path, images, answer) in zip(axes.flat, answered):
         picture = ImageOps.pad(read_color(path), (280, 280), color="white")
-        seen = Image.fromarray(np.uint8(255 * image).squeeze()).convert("RGB")
-        ax.imshow(np.hstack([picture, seen.resize((280, 280), Image.Resampling.NEAREST)]))
+        seen = Image.fromarray(np.uint8(255 * np.hstack(images)).squeeze()).convert("RGB")
+        seen = ImageOps.pad(seen, (280, 280), Image.Resampling.NEAREST)
+        ax.imshow(np.hstack([picture, seen]))
         name = os.fsencode(path.name).decode(errors="replace")  # it may be no Unicode
         ax.set_title(f"{name[-30:]}\n{answer}", fontsize="x-large")
     return figure
@@ -989,38 +1073,36 @@ def draw(model, class_names):
     """Open a window to draw in; it shows what the network sees and answers."""
     plt.rcParams["toolbar"] = "None"  # its zoom would take the mouse
     with errors_explained("--draw needs a display, and tkinter or PyQt for Matplotlib"):
-        figure, axes = plt.subplots(1, 3, figsize=(11, 4), layout="constrained")
+        figure, (sheet, seen) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
         require(plt.get_backend().lower() != "agg", "Matplotlib can open no window")
-    canvas = Image.new("L", (280, 280), "white")
+    canvas = Image.new("L", (560, 280), "white")
     pen = ImageDraw.Draw(canvas)
-    sheet = axes[0].imshow(canvas, cmap="gray", vmin=0, vmax=255)
-    axes[0].set(title="draw here; a key wipes the sheet", xticks=[], yticks=[])
+    paper = sheet.imshow(canvas, cmap="gray", vmin=0, vmax=255)
+    sheet.set(title="draw here; a key wipes the sheet", xticks=[], yticks=[])
 
-    def draw_stroke(points):  # where the mouse was until its button was released
+    def add_stroke(points):  # where the mouse was until its button was released
         pen.line(points, "black", width=18)
         for x, y in points:
             pen.ellipse((x - 9, y - 9, x + 9, y + 9), "black")  # round ends and bends
-        image, probabilities, answers = classify(model, class_names, canvas)
-        show(image, probabilities, title=answers[0])
+        images, answer, next_two = classify(model, class_names, canvas)
+        show(np.hstack(images), answer + next_two)
 
     def wipe(event=None):
-        canvas.paste("white", (0, 0, 280, 280))
-        show(np.zeros((28, 28)), np.zeros(len(class_names)), title="")
+        canvas.paste("white", (0, 0, 560, 280))
+        show(np.zeros((28, 28)), "")
 
-    def show(image, probabilities, title):
-        sheet.set_data(canvas)
-        axes[1].clear()
-        axes[1].imshow(image, cmap="gray", vmin=0, vmax=1)
-        axes[1].set(title="what the network sees", xticks=[], yticks=[])
-        axes[2].clear()
-        axes[2].barh(class_names, probabilities)
-        axes[2].set(title=title, xlabel="probability", xlim=(0, 1))
+    def show(image, answer):
+        paper.set_data(canvas)
+        seen.clear()
+        seen.imshow(image, cmap="gray", vmin=0, vmax=1)
+        seen.set(title="what the network sees", xticks=[], yticks=[])
+        figure.suptitle(answer or " ", fontsize="x-large")
         figure.canvas.draw_idle()
 
     wipe()
-    style = {"color": "black", "linewidth": 16}
     # Matplotlib's lasso serves as the pen. The figure keeps it, or Python would delete it.
-    figure.lasso = LassoSelector(axes[0], draw_stroke, props=style, button=1)
+    style = {"color": "black", "linewidth": 16}
+    figure.lasso = LassoSelector(sheet, add_stroke, props=style, button=1)
     figure.canvas.mpl_connect("key_press_event", wipe)
     plt.show()
 
@@ -1104,9 +1186,6 @@ def set_seed_and_defaults(seed):
     keras.utils.set_random_seed(seed)
     keras.config.set_floatx("float32")  # whatever the user's keras.json says
     keras.config.set_image_data_format("channels_last")
-    # A notebook's !python inherits a plot backend that works only inside the notebook.
-    if "inline" in os.environ.get("MPLBACKEND", "") and "ipykernel" not in sys.modules:
-        plt.switch_backend("agg")
     plt.rcParams["text.usetex"] = False
     plt.rcParams["text.parse_math"] = False  # a class or a picture may be called $x$
     socket.setdefaulttimeout(15)  # seconds; else a stalled download would wait forever

@@ -2,7 +2,7 @@
 
     .venv/bin/python tests/drawing.py MODEL tests/pictures/drawing.png
 
-saves a picture of the window with a drawn 5, as the front page shows it.
+saves a picture of the window with a drawn 42, as the front page shows it.
 """
 
 import sys
@@ -15,12 +15,14 @@ from matplotlib.backend_bases import KeyEvent, MouseEvent
 import conftest  # noqa: F401  it finds the script and chooses a backend without windows
 import deep_learning_model as dlm
 
-# Corners of strokes on a sheet of 280 x 280 pixels, from its top left corner.
+# Corners of strokes on a square of 280 x 280 pixels, from its top left corner.
 FIVE = [
     [(190, 60), (115, 62), (108, 130), (150, 120), (185, 150), (180, 200), (140, 225), (95, 210)]
 ]
 FOUR = [[(110, 60), (90, 150), (200, 150)], [(170, 60), (165, 230)]]
 ONE = [[(140, 50), (140, 230)]]
+TWO = [[(100, 90), (130, 60), (170, 70), (175, 110), (100, 225), (185, 222)]]
+DIGITS = {"1": ONE, "2": TWO, "4": FOUR, "5": FIVE}
 
 
 def window(model_path):
@@ -57,5 +59,5 @@ def press_key(figure, key):
 
 if __name__ == "__main__":
     figure = window(sys.argv[1])
-    draw(figure, FIVE)
+    draw(figure, FOUR + [[(x + 180, y) for x, y in stroke] for stroke in TWO])
     figure.savefig(sys.argv[2], dpi=80)

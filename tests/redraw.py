@@ -140,10 +140,10 @@ def enlarge(image, path):
     return path
 
 
-def side_by_side(images, gap):
-    """Return digits, uint8 (n, 28, 28, 1), in a row as one image, ``gap`` pixels apart."""
+def side_by_side(images, gaps):
+    """Return digits, uint8 (n, 28, 28, 1), in a row as one image, with ``gaps`` (n,) in pixels."""
     row = []
-    for image in images[..., 0]:
+    for image, gap in zip(images[..., 0], gaps):
         columns = np.flatnonzero(image.max(axis=0) > 100)
         row += [image[:, columns[0] : columns[-1] + 1], np.zeros((28, gap), "uint8")]
     return np.hstack(row[:-1])

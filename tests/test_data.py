@@ -407,7 +407,7 @@ def test_digits_are_prepared_as_such_and_other_pictures_are_resized(names, mode,
     assert y_train.tolist() == [0, 0, 0, 1, 1, 1] and y_test.tolist() == [0, 0, 1, 1]
     for image, name in (x_train[0], names[0]), (x_test[-1], names[1]):
         path = folder / "train" / name / f"0{suffix}"
-        resized = dlm.resize_picture(path, (32, 32, 3))
+        resized = dlm.to_image(path, (32, 32, 3), names)
         expected = dlm.prepare_picture(path) if names[0] == "0" else resized
         np.testing.assert_array_equal(image, expected)
     assert x_train.shape[1:] == ((28, 28, 1) if names[0] == "0" else (32, 32, 3))

@@ -156,7 +156,7 @@ def test_a_network_that_the_file_can_not_hold_is_refused_before_the_training(
         return keras.Sequential([*network, L.Dense(10, activation="softmax")])
 
     monkeypatch.setattr(dlm, "build_model", build_model)
-    usual = ["--data", small_npz, "--epochs", 1, "--output-dir", tmp_path]
+    usual = ["--data", small_npz, "--epochs", 3, "--output-dir", tmp_path]
     if layer in NOT_HELD:
         monkeypatch.setattr(dlm, "train", None)
         assert "an .h5 file for every Keras can't hold the layer" in refusal(run_here, *usual)

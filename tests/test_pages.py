@@ -75,7 +75,7 @@ def test_pasted_into_a_notebook_the_script_takes_its_defaults(cell, epochs, monk
     options = ["--epochs", "2"] if cell else ["-f", "kernel.json"]
     monkeypatch.setattr(sys, "argv", ["ipykernel_launcher.py", *options])
     monkeypatch.setattr(sys, "stdout", io.StringIO())
-    definitions, start, end = SCRIPT.read_text("utf-8").partition('\nif __name__ == "__main__":')
+    definitions, start, end = SCRIPT.read_text("utf-8").rpartition('\nif __name__ == "__main__":')
     cell = {"__name__": "__main__", **cell}
     exec(definitions, cell)
     parsed = []
