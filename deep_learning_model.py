@@ -513,6 +513,7 @@ def read_csv(path):
         named = {cell.strip().lower() for cell in first[1:]} & {"label", "class", "target", "digit"}
         require(not named, f"its first column isn't {', '.join(named)}")
         side = math.isqrt(len(first) - 1)
+        require(side**2 == len(first) - 1, f"it has {len(first)} columns")
         # NumPy makes two arrays of the rows: the labels and, of all other cells, the images.
         columns = [("label", object), ("image", "float32", (side, side))]
         table = np.loadtxt(path, columns, skiprows=int(is_header), ndmin=1, **csv)

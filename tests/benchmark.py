@@ -28,14 +28,12 @@ from pathlib import Path
 import numpy as np
 
 SCRIPT = Path(__file__).resolve().parent.parent / "deep_learning_model.py"
-sys.path.insert(0, str(SCRIPT.parent))
-ENVIRONMENT = dict(os.environ)  # importing the script adds its settings, which are only its own
 EPOCHS = int(os.environ.get("EPOCHS", 5))  # of every contestant
 BATCH_SIZE = 32
 NAMES = {
     "script": "this script",
-    "script-distorted": "this script without smoothing and contrast",
-    "script-schedule": "this script without distortion, smoothing and contrast",
+    "script-distorted": "this script without smoothing and temperature",
+    "script-schedule": "this script without distortion, smoothing and temperature",
     "keras": "plain Keras",
     "torch": "PyTorch, eager",
     "torch-tuned": "PyTorch, channels_last, fused Adam, bfloat16",
@@ -148,25 +146,44 @@ def plot_curves(plt, history):
     plt.savefig("curves.png")
 
 
-# Runs the script's main with something of it changed by the line given first.
-CHANGED = """
-import sys
-sys.path.insert(0, sys.argv[2])
-import deep_learning_model as d
-exec(sys.argv[1])
-d.main(sys.argv[3:])
-"""
-PLAIN_LOSS = "d.CONTRAST = 1.0; d.SMOOTHING = 0.0; d.TEMPERATURE = 1.0"
+# Text of the script and what stands in its place for a contestant.
+PLAIN_LOSS = {
+    "LABEL_SMOOTHING = 0.05": "LABEL_SMOOTHING = 0.0",
+    "TEMPERATURE = 0.5": "TEMPERATURE = 1",
+}
 CHANGES = {
-    "script-avx2": "d.fastest_dtype = lambda: 'float32'",  # limited to AVX2, 16 bits fail
+    "script-avx2": {'"mixed_bfloat16" if': '"float32" if'},  # limited to AVX2, 16 bits fail
     "script-distorted": PLAIN_LOSS,
-    "script-schedule": PLAIN_LOSS + "; d.augment = lambda images, _: images",
+    "script-schedule": PLAIN_LOSS | {"if augmentation:": "if False:"},
 }
 # TensorFlow chooses its own kernels on a processor with AVX2 alone, the script oneDNN's.
 SETTINGS = {
     "script-avx2": {"ONEDNN_MAX_CPU_ISA": "AVX2"},
     "keras-avx2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "TF_ENABLE_ONEDNN_OPTS": "0"},
 }
+
+
+# Writes MNIST to a file and prints the GPUs' names; in a process of its own, since TensorFlow
+# keeps the memory that it takes.
+PREPARE = """
+import json, sys
+import numpy as np
+sys.path.insert(0, sys.argv[1])
+from deep_learning_model import load_data, tf
+(x_train, y_train), (x_test, y_test), _ = load_data(["mnist"])
+np.savez(sys.argv[2], x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+details = tf.config.experimental.get_device_details
+print(json.dumps([details(gpu)["device_name"] for gpu in tf.config.list_physical_devices("GPU")]))
+"""
+
+
+def changed_script(name):
+    """Return the script's text, with the contestant's changes."""
+    text = SCRIPT.read_text("utf-8")
+    for old, new in CHANGES.get(name, {}).items():
+        assert old in text, old
+        text = text.replace(old, new)
+    return text
 
 
 def baseline(name):
@@ -179,11 +196,11 @@ def measure(name, data, seed):
 
     Return None if it fails, and print why.
     """
-    environment = {**ENVIRONMENT, "MPLBACKEND": "agg", **SETTINGS.get(name, {})}
+    environment = {**os.environ, "MPLBACKEND": "agg", **SETTINGS.get(name, {})}
     if name.startswith("script"):
-        changed = ["-c", CHANGED, CHANGES.get(name, ""), str(SCRIPT.parent)]
-        start = changed if name in CHANGES else [str(SCRIPT)]
-        command = [sys.executable, *start, "--data", data, "--no-show"]
+        script = os.path.join(os.path.dirname(data), f"{name}.py")
+        Path(script).write_text(changed_script(name))
+        command = [sys.executable, script, "--data", data, "--no-show"]
         command += f"--seed {seed} --epochs {EPOCHS} --batch-size {BATCH_SIZE}".split()
     else:
         command = [sys.executable, str(Path(__file__).resolve())]
@@ -265,14 +282,15 @@ def main():
         return
 
     with tempfile.TemporaryDirectory() as folder:
-        from deep_learning_model import load_data, tf
-
-        details = tf.config.experimental.get_device_details
-        gpus = [details(gpu)["device_name"] for gpu in tf.config.list_physical_devices("GPU")]
-        contestants = options.contestants or (ON_A_GPU if gpus else list(NAMES))
         data = os.path.join(folder, "mnist.npz")
-        (x_train, y_train), (x_test, y_test), _ = load_data(["mnist"])
-        np.savez(data, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+        prepared = subprocess.run(
+            [sys.executable, "-c", PREPARE, str(SCRIPT.parent), data],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        gpus = json.loads(prepared.stdout.splitlines()[-1])
+        contestants = options.contestants or (ON_A_GPU if gpus else list(NAMES))
         results = {name: [] for name in contestants}
         for turn in range(options.runs):
             for name in list(results):

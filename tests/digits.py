@@ -7,6 +7,8 @@ It draws MNIST's test digits again in each synthetic kind, always the same, and 
 script does and, beside it, as most programs do: resized, and resized and inverted. Fails if the
 script reads a kind worse than promised. With --folder there is a row for each kind of real picture
 in a folder of files LABEL_KIND_NUMBER.png or .jpg, with scikit-learn one for its ``load_digits``.
+With --numbers there is a row for a folder of whole numbers, and there is one for MNIST's digits
+side by side.
 """
 
 import argparse
@@ -19,7 +21,7 @@ from PIL import Image
 
 import conftest  # noqa: F401  it finds the script
 import deep_learning_model as dlm
-from redraw import KINDS, PLAIN_KINDS, enlarge, redraw
+from redraw import KINDS, PLAIN_KINDS, enlarge, redraw, side_by_side
 
 
 def resized(path):
@@ -49,12 +51,44 @@ def other_writers(folder):
     return [enlarge(image, folder / f"o{i}") for i, image in enumerate(images)], digits.target
 
 
+def numbers(x_test, y_test, n):
+    """Yield n pictures of two to six digits side by side, and the numbers that they show."""
+    rng = np.random.default_rng(11)
+    for _ in range(n):
+        chosen = rng.choice(len(x_test), rng.integers(2, 7))
+        gaps = (20 * rng.uniform(0.15, 1, len(chosen))).round().astype(int)
+        row = np.pad(side_by_side(x_test[chosen], gaps), 8)
+        large = Image.fromarray(255 - row).resize([8 * side for side in row.shape[::-1]])
+        yield large, "".join(map(str, y_test[chosen]))
+
+
+def whole_numbers(model, pictures):
+    """Return the percentage of (picture, number) in which the whole number is read."""
+    right = []
+    for picture, number in pictures:
+        answers = model.predict(dlm.find_digits(picture), verbose=0).argmax(axis=1)
+        right.append("".join(map(str, answers)) == number)
+    return len(right), 100 * np.mean(right)
+
+
+def number_rows(model, x_test, y_test, folder):
+    """Print a row for MNIST's digits side by side and one for a folder; return what failed."""
+    print("\n| whole numbers | n | read, % |\n| --- | ---: | ---: |")
+    n, share = whole_numbers(model, numbers(x_test, y_test, 200))
+    print(f"| MNIST's digits side by side | {n} | {share:.1f} |")
+    if folder:
+        real = [(path, path.name.split("_")[0]) for path in folder.iterdir()]
+        print("| real | {} | {:.1f} |".format(*whole_numbers(model, real)))
+    return ["numbers"] if share < 92 else []
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     model = Path("mnist_cnn_model.h5")
     parser.add_argument("--model", type=Path, default=model, help=f"the model ({model})")
     parser.add_argument("--pictures", type=int, default=500, help="of each synthetic kind (500)")
     parser.add_argument("--folder", type=Path, help="a folder of real pictures")
+    parser.add_argument("--numbers", type=Path, help="a folder of real pictures of numbers")
     options = parser.parse_args()
     model, _ = dlm.load_model(options.model)
     _, (x_test, y_test), _ = dlm.load_data(["mnist"])
@@ -91,6 +125,7 @@ def main():
         paths, labels = other_writers(folder)
         if paths:
             row("other writers: scikit-learn's digits", paths, labels, 96.3)
+    failed += number_rows(model, x_test, y_test, options.numbers)
     if failed:
         sys.exit(f"read worse than promised: {', '.join(failed)}")
 

@@ -20,7 +20,7 @@ OPENED = "tests/consumers runs it and opens what it writes"
 NOT_RUN = {
     "Scripts": "needs Windows",
     "%run": "needs a notebook; tried by hand, as the page of the tests says",
-    "seq 7001": "takes ten minutes",
+    "seq 8001": "takes ten minutes",
     "tests/benchmark.py": "takes an hour",
     "--folder FOLDER": "takes ten minutes, and pictures that are not in the repository",
     "tests/consumers": ".ci/run runs it at the end, with --own",
