@@ -10,9 +10,8 @@
 It reaches 99.5% test accuracy, and every Keras since 2.2.4 opens mnist_cnn_model.h5.
 --predict reads pictures of digits, --draw what you draw; --help lists all options.
 
-To learn from it, read up to the end of main: the recipe, the network, the training, the
-figures, the run. What main needs follows: the data, the saved model, pictures of digits,
-reading pictures, errors and options.
+To learn from it, read up to the end of main: recipe, network, training, figures, run. What
+main needs follows: data, saved model, pictures of digits, reading pictures, errors, options.
 """
 
 import argparse
@@ -37,9 +36,9 @@ from pathlib import Path
 if __name__ == "__main__":  # speed settings, only for a run: importing changes nothing
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # hides notes, keeps warnings
-    # On a GPU, skipping this step of TensorFlow's compiler saves most of a minute.
-    slow_step = "--xla_disable_hlo_passes=cudnn-fused-convolution-rewriter"
-    os.environ.setdefault("XLA_FLAGS", slow_step)
+    # Without this step of TensorFlow's compiler, a GPU starts most of a minute earlier.
+    flag = "--xla_disable_hlo_passes=cudnn-fused-convolution-rewriter"
+    os.environ.setdefault("XLA_FLAGS", flag)
     if platform.machine() in ("x86_64", "AMD64"):
         # oneDNN computes layers faster; by default, only the newest of these CPUs use it.
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -157,10 +156,9 @@ def training_batches(images, labels, batch_size, seed, augmentation=True):
     batches = tf.data.Dataset.zip(index_batches, seed_pairs)
     # Two threads prepare the next batches while the network computes.
     batches = batches.map(make_batch, num_parallel_calls=2).prefetch(2)
-    # With batches this small, tf.data's optimizing of itself takes more time than it saves.
+    # With batches this small, tf.data's tuning of itself takes more time than it saves.
     options = tf.data.Options()
     options.autotune.enabled = False
-    options.experimental_optimization.apply_default_optimizations = False
     return batches.with_options(options)
 
 
@@ -172,9 +170,9 @@ def train(model, training_data, validation_data, args):
     trained_layers = [layer for layer in model.layers if layer.weights]
     first_kernel, last_layer = trained_layers[0].kernel, trained_layers[-1]
     # Label smoothing, against overfitting: of ten classes, the right one gets 95.5% instead of
-    # 100%, and each other 0.5%. That makes the network too cautious. Temperature scaling (Guo
-    # et al. 2017) corrects it in the end: the logits, the last layer's values before softmax,
-    # are divided by 0.5. Undistorted images, such as Fashion-MNIST's, do better without both.
+    # 100%. That makes the network too cautious, which temperature scaling corrects in the end:
+    # it divides the logits, the last layer's values before softmax, by 0.5 (Guo et al. 2017).
+    # Undistorted images, such as Fashion-MNIST's, do better without both.
     smoothing, temperature = LABEL_SMOOTHING, TEMPERATURE
     if not args.augmentation:
         smoothing, temperature = 0.0, 1.0
@@ -217,8 +215,7 @@ def train(model, training_data, validation_data, args):
         shuffle=False,  # the batches come shuffled
         verbose=progress,
     )
-    # Divide the weights instead of the images and the logits: kernel * (image / std) + bias is
-    # (kernel / std) * image + bias.
+    # Divide weights instead of images and logits: kernel * (image / std) = (kernel / std) * image.
     first_kernel.assign(first_kernel / std)
     for weight in last_layer.weights:
         weight.assign(weight / temperature)
@@ -323,8 +320,9 @@ def main(argv=None):
     started = time.time()
     history = train(model, training_data, validation_data, args)
     seconds = time.time() - started
-    # Guessing among n classes has a loss of log(n).
-    has_learned = history["loss"][-1] < math.log(len(class_names))
+    shares = np.bincount(y_train) / len(y_train)
+    loss_of_guessing = -np.sum(shares * np.log(shares))  # by how frequent the classes are
+    has_learned = history["crossentropy"][-1] < loss_of_guessing
     require(has_learned, "training failed; try another --learning-rate, or more --epochs")
     save_h5(model, args.model_path, class_names)
 
@@ -372,15 +370,7 @@ def load_data(sources):
     uint8 or float32 (n, height, width, channels).
     """
     where = f"--data {' '.join(sources)}"
-    different = len(set(map(os.path.realpath, sources))) == len(sources)
-    require(different, f"{where} names the same data twice")
-    parts = []
-    for source in sources:
-        parts += read_source(source)
-    in_order = len(parts) == 1 or parts[0][0] != "test" and parts[1][0] != "train"
-    order = "the first must be the training data, the second the test data"
-    require(len(parts) <= 2 and in_order, f"{where}: of two sources, {order}")
-
+    parts = read_sources(sources, where)
     all_labels, class_names = number_labels([labels for _, _, labels in parts], where)
     if sources[0] in CLASS_NAMES:
         class_names = CLASS_NAMES[sources[0]].split()
@@ -396,6 +386,20 @@ def load_data(sources):
     shapes = f"training images {x_train.shape[1:]}, but test images {x_test.shape[1:]}"
     require(x_train.shape[1:] == x_test.shape[1:], f"{where}: {shapes}")
     return data[0], data[1], class_names
+
+
+def read_sources(sources, where):
+    """Return one part, or the training and the test data, of one source or two."""
+    different = len(set(map(os.path.realpath, sources))) == len(sources)
+    require(different, f"{where} names the same data twice")
+    parts = []
+    for source in sources:
+        parts += read_source(source)
+    splits = [split for split, _, _ in parts]
+    problem = f"{where}: of two sources, the first must be training data, the second test data"
+    require(len(parts) <= 2, problem)
+    require(len(parts) == 1 or (splits[0] != "test" and splits[1] != "train"), problem)
+    return parts
 
 
 def number_labels(all_labels, where):
@@ -476,10 +480,11 @@ def split_of(name):
 
 def find_parts(arrays, problem):
     """Return the parts among arrays, given as [(split, array), ...], or raise InputError."""
-    # Beside training or test data, others, such as validation data, are left alone.
-    splits = {split for split, _ in arrays} & {"train", "test"} or {""}
+    splits = {split for split, _ in arrays}
+    if "train" in splits:
+        splits -= {""}  # others, such as validation data, are left alone
     parts = []
-    for split in sorted(splits, reverse=True):  # train, then test
+    for split in sorted(splits, key=["train", "", "test"].index):
         found = [array for other, array in arrays if other == split]
         require(len(found) == 2, problem)
         labels, images = sorted(found, key=np.ndim)  # images have more dimensions
@@ -510,7 +515,13 @@ def read_csv(path):
         require("," in start, f"it begins with {start[:40]!r}")
         first = np.loadtxt(path, str, max_rows=1, ndmin=1, **csv)
         is_header = len(set(first)) == len(first)  # in a row of pixels, some are equal
-        named = {cell.strip().lower() for cell in first[1:]} & {"label", "class", "target", "digit"}
+        named = {cell.strip().lower() for cell in first[1:]} & {
+            "label",
+            "class",
+            "target",
+            "digit",
+            "y",
+        }
         require(not named, f"its first column isn't {', '.join(named)}")
         side = math.isqrt(len(first) - 1)
         require(side**2 == len(first) - 1, f"it has {len(first)} columns")
@@ -531,6 +542,7 @@ def read_folder(folder):
     for name in "train", "training", "test", "testing":
         if name in children:
             parts.append((split_of(name), *list_pictures(children[name])))
+    require(not parts or parts[0][0] == "train", f"{folder} has no train/; {FOLDER_WANTED}")
     return parts or [("", *list_pictures(folder))]
 
 
@@ -895,11 +907,14 @@ def is_in_row(shape, digit):
     """Tell whether a shape is the digit, or stands beside it and may be another one."""
     if shape is digit:
         return True
-    _, top, _, bottom = box(shape)
+    left, top, right, bottom = box(shape)
     _, digit_top, _, digit_bottom = box(digit)
     leeway = height(digit) / 2  # rows slope, and digits differ in height
     inside = min(bottom, digit_bottom + leeway) - max(top, digit_top - leeway)
-    return inside >= 0.6 * height(shape) and not is_at_border(shape)
+    is_speck = max(right - left, bottom - top) < 0.15 * height(digit)
+    # At the border, as tables and shadows are, only what is as tall as the digit.
+    fits = 0.8 < height(shape) / height(digit) < 1.3 or not is_at_border(shape)
+    return inside >= 0.6 * height(shape) and fits and not is_speck
 
 
 def join_strokes(shapes):
@@ -1013,7 +1028,8 @@ def classify(model, class_names, picture):
     answer = f"{number} ({certainty.prod():.1%})"
     # Digits fill 20 x 20 pixels. What is much wider than tall may be two that touch.
     heights = images.any(axis=(2, 3)).sum(axis=1)
-    if certainty.min() < 0.85 or (takes_digits and heights.min() <= 15):
+    is_sure = certainty.min() >= 0.85 and not (takes_digits and heights.min() <= 15)
+    if not is_sure:
         answer = f"unsure: {answer}"
     next_two = ""
     if len(images) == 1:
@@ -1074,7 +1090,7 @@ def draw(model, class_names):
     """Open a window to draw in; it shows what the network sees and answers."""
     plt.rcParams["toolbar"] = "None"  # its zoom would take the mouse
     with errors_explained("--draw needs a display, and tkinter or PyQt for Matplotlib"):
-        figure, (sheet, seen) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
+        figure, (sheet, seen) = plt.subplots(1, 2, figsize=(12, 4))
         require(plt.get_backend().lower() != "agg", "Matplotlib can open no window")
     canvas = Image.new("L", (560, 280), "white")
     pen = ImageDraw.Draw(canvas)
@@ -1102,8 +1118,7 @@ def draw(model, class_names):
 
     wipe()
     # Matplotlib's lasso serves as the pen. The figure keeps it, or Python would delete it.
-    style = {"color": "black", "linewidth": 16}
-    figure.lasso = LassoSelector(sheet, add_stroke, props=style, button=1)
+    figure.lasso = LassoSelector(sheet, add_stroke, props={"lw": 16, "color": "black"}, button=1)
     figure.canvas.mpl_connect("key_press_event", wipe)
     plt.show()
 
@@ -1208,25 +1223,24 @@ def parse_args(argv=None):
     default = "(%(default)s)"  # argparse fills it in
     add("--epochs", type=int, default=EPOCHS, help=f"passes over the training images {default}")
     add("--batch-size", type=int, default=BATCH_SIZE, help=f"images in a training step {default}")
-    rate_help = f"Adam's learning rate at its peak {default}"
-    add("--learning-rate", type=float, default=LEARNING_RATE, help=rate_help)
+    add("--learning-rate", type=float, default=LEARNING_RATE, help=f"Adam's, at its peak {default}")
     add("--seed", type=int, default=0, help=f"same seed, same CPU: same model {default}")
-    plain_help = "neither distort images nor smooth labels (as for fashion_mnist, cifar10)"
-    add("--no-augmentation", dest="augmentation", action="store_false", help=plain_help)
-    split_help = f"share of the training images held out for the curves {default}"
-    add("--validation-split", type=float, default=0, help=split_help)
-    data_help = f"{', '.join(CLASS_NAMES)}; an .npz or .csv file; a folder of IDX files or of "
-    data_help += "folders of pictures; or two of these, for training and test (mnist)"
-    add("--data", nargs="+", action="extend", metavar="SOURCE", help=data_help)
-    network_help = f"the network; dnn has no convolutions {default}"
-    add("--architecture", choices=["cnn", "cnn-dropout", "dnn"], default="cnn", help=network_help)
+    plain = "neither distort images nor smooth labels (as for fashion_mnist, cifar10)"
+    add("--no-augmentation", dest="augmentation", action="store_false", help=plain)
+    split = f"share of the training images held out for the curves {default}"
+    add("--validation-split", type=float, default=0, help=split)
+    sources = f"{', '.join(CLASS_NAMES)}; an .npz or .csv file; a folder of IDX files or of "
+    sources += "folders of pictures; or two of these, for training and test (mnist)"
+    add("--data", nargs="+", action="extend", metavar="SOURCE", help=sources)
+    networks = ["cnn", "cnn-dropout", "dnn"]
+    add("--architecture", choices=networks, default="cnn", help=f"the network {default}")
     add("--output-dir", type=to_path, default=".", help=f"folder, made if missing {default}")
     add("--no-show", action="store_true", help="save figures, but open no windows")
-    predict_help = "classify pictures or folders of them"
-    add("--predict", nargs="+", action="extend", metavar="PICTURE", help=predict_help)
+    read = "read pictures of digits or numbers, or folders of pictures"
+    add("--predict", nargs="+", action="extend", metavar="PICTURE", help=read)
     add("--draw", action="store_true", help="open a window to draw digits in")
-    model_help = "model for --predict and --draw (OUTPUT_DIR/mnist_cnn_model.h5)"
-    add("--model", dest="model_path", type=to_path, metavar="FILE", help=model_help)
+    model = "model for --predict and --draw (OUTPUT_DIR/mnist_cnn_model.h5)"
+    add("--model", dest="model_path", type=to_path, metavar="FILE", help=model)
     args = parser.parse_args(argv)
     args.data = args.data or ["mnist"]
     require(args.epochs >= 1, "--epochs must be at least 1")

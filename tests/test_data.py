@@ -173,10 +173,12 @@ def test_of_one_part_alone_a_seventh_is_held_out_by_the_seed_and_a_line_says_so(
         (("train_images", "train_labels"), ("test_images", "test_labels")),
         (("Train_X", "Train_Y"), ("X_Test", "Y_Test")),
         (("x_train", "y_train"), ("x_t10k", "y_t10k")),
+        (("images", "labels"), ("test_images", "test_labels")),
     ],
 )
 def test_arrays_are_found_by_what_their_names_say(training, test, tmp_path):
     others = part(5, "val_images", "val_labels")  # left alone, as medmnist's
+    others = others if "rain" in training[0] else {}
     np.savez(tmp_path / "both.npz", **part(6, *training), **part(4, *test), **others)
     np.savez(tmp_path / "train.npz", **part(6, *training))
     np.savez(tmp_path / "test.npz", **part(4, *test))
@@ -504,6 +506,14 @@ def test_pictures_without_folders_of_classes_are_refused(other, tmp_path):
             draw_bar(tmp_path / folder / f"{i}.png", i == 0)
     message = refusal(load, tmp_path)
     assert f"{tmp_path / 'train'} holds no folders of pictures" in message
+
+
+def test_test_data_beside_classes_are_not_taken_for_the_training_data(tmp_path):
+    folder = pictures(tmp_path / "pictures")
+    for path in (folder / "train").iterdir():
+        path.rename(folder / path.name)
+    (folder / "train").rmdir()
+    assert "has no train/" in refusal(load, folder)
 
 
 def test_an_output_folder_within_the_data_is_refused(tmp_path):

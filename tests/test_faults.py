@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import keras
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -121,9 +122,20 @@ def test_one_core_2_gb_no_home_locale_c_strict_warnings_and_a_current_folder_tha
     assert sorted(path.name for path in folder.iterdir()) == FILES
 
 
-def test_a_diverging_training_leaves_the_old_model(finished, small_npz, tmp_path):
+@pytest.mark.parametrize("balance", ["even", "five to one"])
+def test_a_training_that_has_learned_nothing_leaves_the_old_model(
+    balance, finished, mnist, tmp_path
+):
+    """Even if it isn't infinite, and if always the same answer is right in most cases."""
     folder = copy(finished, tmp_path)
     before = contents(folder)
-    arguments = ["--data", small_npz, "--learning-rate", 999, "--output-dir", folder]
-    assert "--learning-rate" in refusal(run_here, *arguments)
+    (x_train, y_train), _ = mnist
+    chosen = np.flatnonzero(y_train < 2)
+    if balance != "even":
+        chosen = np.r_[chosen[y_train[chosen] == 1][:200], chosen[y_train[chosen] == 0][:40]]
+    data = {"x": x_train[chosen[:240]], "y": y_train[chosen[:240]]}
+    np.savez(tmp_path.parent / "mnist.npz", **data)
+    rate = 999 if balance == "even" else 0.3
+    arguments = ["--data", tmp_path.parent / "mnist.npz", "--learning-rate", rate]
+    assert "--learning-rate" in refusal(run_here, *arguments, "--output-dir", folder)
     assert contents(folder) == before

@@ -167,6 +167,15 @@ def test_what_stands_beside_a_number_is_not_read_as_a_digit(kind, model_file):
     assert "45 (" in answer or answer.startswith("unsure"), answer
 
 
+def test_a_number_cropped_to_its_edges_keeps_all_its_digits(mnist, model_file):
+    model, names = dlm.load_model(model_file)
+    for picture, number in numbers(mnist, 10, (0.3, 0.6)):
+        ink = 255 - np.asarray(picture)
+        cropped = Image.fromarray(ink).getbbox()
+        answer = dlm.classify(model, names, picture.crop(cropped))[1]
+        assert len(dlm.find_digits(picture.crop(cropped))) == len(number), (answer, number)
+
+
 def test_of_several_digits_prepare_picture_takes_the_middle_one(mnist):
     for picture, number in numbers(mnist, 10, (0.3, 0.6)):
         digits = dlm.find_digits(picture)
