@@ -37,8 +37,7 @@ if __name__ == "__main__":  # speed settings, only for a run: importing changes 
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # hides notes, keeps warnings
     # Without this step of TensorFlow's compiler, a GPU starts most of a minute earlier.
-    flag = "--xla_disable_hlo_passes=cudnn-fused-convolution-rewriter"
-    os.environ.setdefault("XLA_FLAGS", flag)
+    os.environ.setdefault("XLA_FLAGS", "--xla_disable_hlo_passes=cudnn-fused-convolution-rewriter")
     if platform.machine() in ("x86_64", "AMD64"):
         # oneDNN computes layers faster; by default, only the newest of these CPUs use it.
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -118,8 +117,7 @@ def augment(images, seed):
     """Return the images, most of them distorted at random; ``seed`` is two integers."""
     height, width = images.shape[1:3]
     n = tf.shape(images)[0]  # the last batch can be smaller
-    # Seven random numbers an image: 4 rotate, stretch and shear it, 2 shift it, and 1
-    # decides if it stays.
+    # Seven random numbers an image: 4 distort it, 2 shift it, 1 decides if it stays as it is.
     random = tf.random.stateless_uniform((7, n), seed)  # from 0 to 1
     stays = random[6] < UNDISTORTED  # (n,)
     moves = tf.where(stays, 0.0, 2 * random[:6] - 1)  # (6, n), from -1 to 1
@@ -163,10 +161,7 @@ def training_batches(images, labels, batch_size, seed, augmentation=True):
 
 
 def train(model, training_data, validation_data, args):
-    """Train the model on (images, labels); return a dict of lists with a value per epoch.
-
-    ``args`` has epochs, batch_size, learning_rate, seed and augmentation, as main's has.
-    """
+    """Train the model on (images, labels) with main's args; return its values per epoch."""
     trained_layers = [layer for layer in model.layers if layer.weights]
     first_kernel, last_layer = trained_layers[0].kernel, trained_layers[-1]
     # Label smoothing, against overfitting: of ten classes, the right one gets 95.5% instead of
@@ -211,7 +206,6 @@ def train(model, training_data, validation_data, args):
         epochs=args.epochs,
         validation_data=(x_val, y_val),
         validation_batch_size=EVALUATION_BATCH_SIZE,
-        callbacks=[keras.callbacks.TerminateOnNaN()],
         shuffle=False,  # the batches come shuffled
         verbose=progress,
     )
@@ -304,26 +298,20 @@ def main(argv=None):
     (x_train, y_train), (x_test, y_test), class_names = load_data(args.data)
     x_train, x_test = normalize(x_train), normalize(x_test)
     training_data = x_train, y_train
-    # The validation data are only for the curves; nothing is chosen by them.
-    validation_data, evaluated_on = (x_test, y_test), "test"
+    validation_data, evaluated_on = (x_test, y_test), "test"  # nothing is chosen by them
     if args.validation_split:
         training_data, validation_data = hold_out(training_data, args.validation_split)
         evaluated_on = "validation"
 
-    dtype = fastest_dtype()  # "mixed_bfloat16", which is 16 bits, or "float32"
-    keras.config.set_dtype_policy(dtype)  # for the layers that are built now
+    keras.config.set_dtype_policy(fastest_dtype())  # 16 or 32 bits, for the layers built now
     model = build_model(args.architecture, x_train.shape[1:], len(class_names))
-    keras.config.set_dtype_policy("float32")  # for those that are loaded later
+    keras.config.set_dtype_policy("float32")  # for those loaded later
     keras_2_config(model)  # an error now, not after the training, if it can't be saved
     model.summary()
-    print(f"Training in {dtype}", flush=True)
     started = time.time()
     history = train(model, training_data, validation_data, args)
     seconds = time.time() - started
-    shares = np.bincount(y_train) / len(y_train)
-    loss_of_guessing = -np.sum(shares * np.log(shares))  # by how frequent the classes are
-    has_learned = history["crossentropy"][-1] < loss_of_guessing
-    require(has_learned, "training failed; try another --learning-rate, or more --epochs")
+    check_better_than_guessing(history, y_train)  # else an earlier model stays
     save_h5(model, args.model_path, class_names)
 
     # What is evaluated is what was saved.
@@ -1143,6 +1131,14 @@ def errors_explained(problem):
         yield  # here the block runs
     except Exception as error:
         raise InputError(f"{problem}: {error}") from error
+
+
+def check_better_than_guessing(history, labels):
+    """Raise InputError if the last cross-entropy isn't below that of the classes' shares."""
+    shares = np.bincount(labels) / len(labels)
+    entropy = -np.sum(shares * np.log(shares))
+    has_learned = history["crossentropy"][-1] < entropy  # not so if it is no number
+    require(has_learned, "training failed; try another --learning-rate, or more --epochs")
 
 
 def make_folder(folder):

@@ -40,7 +40,7 @@ def test_a_run_succeeds_quietly_and_says_what_it_does_and_where_its_files_are(fi
     result, folder = first_run
     assert (result.returncode, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
-    assert "121,930" in result.stdout and re.search("Training in .*float", result.stdout)
+    assert "121,930" in result.stdout
     assert sum(line.startswith("Epoch ") for line in lines) == 5
     assert lines[-2].startswith("After ") and "s of training: test accuracy" in lines[-2]
     assert str(folder) in lines[-1] and all(name in lines[-1] for name in FILES)
@@ -127,7 +127,7 @@ def test_figures_are_shown_once_after_everything_is_saved_where_there_are_window
         shown.append(sorted(path.name for path in tmp_path.iterdir()))
 
     monkeypatch.setattr(dlm.plt, "show", show)
-    options = ["--data", small_npz, "--epochs", 1, "--batch-size", 300, "--output-dir", tmp_path]
+    options = ["--data", small_npz, "--epochs", 2, "--batch-size", 60, "--output-dir", tmp_path]
     for backend, no_show in ("agg", []), ("qtagg", ["--no-show"]), ("qtagg", []):
         monkeypatch.setattr(dlm.plt, "get_backend", lambda backend=backend: backend)
         assert shown == []
