@@ -900,8 +900,10 @@ def is_in_row(shape, digit):
     leeway = height(digit) / 2  # rows slope, and digits differ in height
     inside = min(bottom, digit_bottom + leeway) - max(top, digit_top - leeway)
     is_speck = max(right - left, bottom - top) < 0.15 * height(digit)
-    # At the border, as tables and shadows are, only what is as tall as the digit.
-    fits = 0.8 < height(shape) / height(digit) < 1.3 or not is_at_border(shape)
+    # Tables and shadows are at the border, and reach into a corner; a cropped digit does not.
+    in_corner = shape[[0, 0, -1, -1], [0, -1, 0, -1]].any()
+    alike = 0.8 < height(shape) / height(digit) < 1.3
+    fits = not is_at_border(shape) or (alike and not in_corner)
     return inside >= 0.6 * height(shape) and fits and not is_speck
 
 

@@ -22,7 +22,7 @@ NOT_RUN = {
     "%run": "needs a notebook; tried by hand, as the page of the tests says",
     "seq 8001": "takes ten minutes",
     "tests/benchmark.py": "takes an hour",
-    "--folder FOLDER": "takes ten minutes, and pictures that are not in the repository",
+    "--numbers NUMBERS": "takes ten minutes, and pictures that are not in the repository",
     "tests/consumers": ".ci/run runs it at the end, with --own",
     "tensorflowjs_converter": OPENED,
     "tf2onnx.convert": OPENED,
