@@ -776,7 +776,7 @@ def read_row(picture):
     digits = join_strokes([shape for shape in shapes if is_in_row(shape, middle)])
     middle = max(digits, key=prominence)
     tall = 0.45 * height(middle)  # what is lower is a comma, a minus or a speck
-    digits = [digit for digit in digits if digit is middle or height(digit) > tall]
+    digits = [digit for digit in digits if height(digit) > tall]
     images = [center(thicken(cut_out(ink, digit))) for digit in digits]
     return np.array(images), [digit is middle for digit in digits].index(True)
 
