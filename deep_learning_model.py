@@ -346,6 +346,7 @@ NPZ_WANTED = 'write np.savez("FILE.npz", x_train=..., y_train=..., x_test=..., y
 NPZ_WANTED += "images (n, height, width[, 1 or 3]) and labels (n,)"
 CSV_WANTED = "each row must hold a label, then the pixels of a square image, 0 to 255, with "
 CSV_WANTED += "commas between; leave a file without labels out"
+LABEL_NAMES = {"label", "class", "target", "digit", "y"}  # of a CSV's first column, if named
 FOLDER_WANTED = "a folder must hold MNIST's four IDX files (train-images-idx3-ubyte, ...), or "
 FOLDER_WANTED += "train/ and test/ with a folder of pictures for each class, or only such folders"
 
@@ -503,13 +504,7 @@ def read_csv(path):
         require("," in start, f"it begins with {start[:40]!r}")
         first = np.loadtxt(path, str, max_rows=1, ndmin=1, **csv)
         is_header = len(set(first)) == len(first)  # in a row of pixels, some are equal
-        named = {cell.strip().lower() for cell in first[1:]} & {
-            "label",
-            "class",
-            "target",
-            "digit",
-            "y",
-        }
+        named = {cell.strip().lower() for cell in first[1:]} & LABEL_NAMES
         require(not named, f"its first column isn't {', '.join(named)}")
         side = math.isqrt(len(first) - 1)
         require(side**2 == len(first) - 1, f"it has {len(first)} columns")

@@ -21,7 +21,7 @@ from PIL import Image
 
 import conftest  # noqa: F401  it finds the script
 import deep_learning_model as dlm
-from redraw import KINDS, PLAIN_KINDS, enlarge, redraw, side_by_side
+from redraw import KINDS, PLAIN_KINDS, enlarge, numbers, redraw
 
 
 def resized(path):
@@ -51,17 +51,6 @@ def other_writers(folder):
     return [enlarge(image, folder / f"o{i}") for i, image in enumerate(images)], digits.target
 
 
-def numbers(x_test, y_test, n):
-    """Yield n pictures of two to six digits side by side, and the numbers that they show."""
-    rng = np.random.default_rng(11)
-    for _ in range(n):
-        chosen = rng.choice(len(x_test), rng.integers(2, 7))
-        gaps = (20 * rng.uniform(0.15, 1, len(chosen))).round().astype(int)
-        row = np.pad(side_by_side(x_test[chosen], gaps), 8)
-        large = Image.fromarray(255 - row).resize([8 * side for side in row.shape[::-1]])
-        yield large, "".join(map(str, y_test[chosen]))
-
-
 def whole_numbers(model, pictures):
     """Return the percentage of (picture, number) in which the whole number is read."""
     right = []
@@ -74,7 +63,7 @@ def whole_numbers(model, pictures):
 def number_rows(model, x_test, y_test, folder):
     """Print a row for MNIST's digits side by side and one for a folder; return what failed."""
     print("\n| whole numbers | n | read, % |\n| --- | ---: | ---: |")
-    n, share = whole_numbers(model, numbers(x_test, y_test, 200))
+    n, share = whole_numbers(model, numbers(x_test, y_test, 200, (0.15, 1)))
     print(f"| MNIST's digits side by side | {n} | {share:.1f} |")
     if folder:
         real = [(path, path.name.split("_")[0]) for path in folder.iterdir()]

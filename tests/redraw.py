@@ -147,3 +147,18 @@ def side_by_side(images, gaps):
         columns = np.flatnonzero(image.max(axis=0) > 100)
         row += [image[:, columns[0] : columns[-1] + 1], np.zeros((28, gap), "uint8")]
     return np.hstack(row[:-1])
+
+
+def numbers(images, labels, n, gaps):
+    """Return n pictures of two to six of the digits side by side, and the numbers they show.
+
+    ``gaps`` are the least and the largest between two digits, as shares of their height.
+    """
+    rng, found = np.random.default_rng(11), []
+    for _ in range(n):
+        chosen = rng.choice(len(images), rng.integers(2, 7))
+        spaces = 20 * rng.uniform(*gaps, len(chosen))
+        row = np.pad(side_by_side(images[chosen], spaces.round().astype(int)), 8)
+        large = Image.fromarray(255 - row).resize([8 * side for side in row.shape[::-1]])
+        found.append((large, "".join(map(str, labels[chosen]))))
+    return found

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageOps
 import deep_learning_model as dlm
 import drawing
 from conftest import SCRIPT, draw_bar, refusal, run, run_here
-from redraw import PHOTO_KINDS, PLAIN_KINDS, draw_ink, enlarge, redraw, side_by_side
+from redraw import PHOTO_KINDS, PLAIN_KINDS, draw_ink, enlarge, numbers, redraw
 
 KINDS = PLAIN_KINDS + PHOTO_KINDS[:6]
 
@@ -113,28 +113,12 @@ def test_pictures_of_16_bits_are_read_like_those_of_8(suffix, brightest, mnist, 
         np.testing.assert_allclose(prepared, dlm.prepare_picture(gray), atol=0.1)
 
 
-def numbers(mnist, n, gaps):
-    """Return n pictures of two to six of MNIST's digits side by side, and the numbers they show.
-
-    ``gaps`` are the least and the largest between two digits, as shares of their height.
-    """
-    (x_test, y_test), rng = mnist[1], np.random.default_rng(11)
-    pictures = []
-    for _ in range(n):
-        chosen = rng.choice(len(x_test), rng.integers(2, 7))
-        spaces = 20 * rng.uniform(*gaps, len(chosen))
-        row = np.pad(side_by_side(x_test[chosen], spaces.round().astype(int)), 8)
-        large = Image.fromarray(255 - row).resize([8 * side for side in row.shape[::-1]])
-        pictures.append((large, "".join(map(str, y_test[chosen]))))
-    return pictures
-
-
 @pytest.mark.parametrize("gaps, share", [((0.15, 1), 0.9), ((0, 0.1), 0.85)])
 def test_a_number_is_read_from_left_to_right(gaps, share, mnist, model_file):
     """Where digits nearly touch, it is read or marked."""
     model, names = dlm.load_model(model_file)
     answers = [
-        (dlm.classify(model, names, picture)[1], n) for picture, n in numbers(mnist, 60, gaps)
+        (dlm.classify(model, names, picture)[1], n) for picture, n in numbers(*mnist[1], 60, gaps)
     ]
     read = [answer.startswith(f"{number} (") for answer, number in answers]
     marked = [answer.startswith("unsure: ") for answer, _ in answers]
@@ -170,7 +154,7 @@ def test_what_stands_beside_a_number_is_not_read_as_a_digit(kind, model_file):
 def test_a_number_cropped_to_its_edges_keeps_its_digits(mnist):
     """But for digits that reach into a corner, as shadows do."""
     kept = []
-    for picture, number in numbers(mnist, 20, (0.3, 0.6)):
+    for picture, number in numbers(*mnist[1], 20, (0.3, 0.6)):
         ink = Image.fromarray(255 - np.asarray(picture)).point(lambda value: 255 * (value > 60))
         kept.append(len(dlm.find_digits(picture.crop(ink.getbbox()))) == len(number))
     assert np.mean(kept) >= 0.7
@@ -183,7 +167,7 @@ def test_a_shadow_is_no_digit_beside_the_digit(kind, mnist, tmp_path):
 
 
 def test_of_several_digits_prepare_picture_takes_the_middle_one(mnist):
-    for picture, number in numbers(mnist, 10, (0.3, 0.6)):
+    for picture, number in numbers(*mnist[1], 10, (0.3, 0.6)):
         digits = dlm.find_digits(picture)
         assert digits.shape == (len(number), 28, 28, 1) and digits.dtype == np.float32
         middle = dlm.prepare_picture(picture)
@@ -372,7 +356,7 @@ def test_any_number_of_pictures_is_read_at_once_and_sixty_are_drawn(model_file, 
 
 
 def test_a_folder_is_read_without_the_figure_of_the_run_before(model_file, mnist, tmp_path, capsys):
-    (picture, number), *_ = numbers(mnist, 1, (0.3, 0.6))
+    (picture, number), *_ = numbers(*mnist[1], 1, (0.3, 0.6))
     picture.save(tmp_path / "number.png")
     arguments = ["--model", model_file, "--output-dir", tmp_path, "--predict", tmp_path]
     for _ in range(2):
