@@ -11,10 +11,9 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "deep_learning_model.py"
-# What a Python of its own begins with to have the script as the module ``d``.
-IMPORT = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import deep_learning_model as d\n"
 FILES = ["confusion_matrix.png", "metrics.json", "mnist_cnn_model.h5", "sample_predictions.png"]
 FILES += ["training_curves.png"]
+DIGITS = list("0123456789")
 os.environ["MPLBACKEND"] = "agg"
 # As a run sets them, so that runs in the tests' own process compute alike.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -47,6 +46,28 @@ def small_npz(mnist, tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="session")
+def model_file(mnist, tmp_path_factory):
+    """A model after 300 steps: good enough to tell digits from each other."""
+    dlm.keras.utils.set_random_seed(0)
+    (x_train, y_train), (x_test, y_test) = mnist
+    training_data = dlm.normalize(x_train[:20_000]), y_train[:20_000]
+    validation_data = dlm.normalize(x_test[:100]), y_test[:100]
+    model = dlm.build_model()
+    args = dlm.parse_args("--epochs 1 --batch-size 64".split())
+    dlm.train(model, training_data, validation_data, args)
+    path = tmp_path_factory.mktemp("model") / "mnist_cnn_model.h5"
+    dlm.save_h5(model, path, DIGITS)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def tidy():
+    yield
+    dlm.plt.close("all")
+    dlm.socket.setdefaulttimeout(None)
+
+
 def own_words(errors):
     """Return what the script wrote to standard error, without TensorFlow's start-up notes."""
     notes = ("WARNING: All log", "I0000", "W0000", "E0000")
@@ -55,12 +76,12 @@ def own_words(errors):
     return "\n".join(lines)
 
 
-def run(*arguments, env=None, timeout=300, **kwargs):
+def run(*arguments, env=None, python=(), **kwargs):
     """Run the script as a user does; return the finished process with its output as text."""
-    usual = {"capture_output": True, "text": True, "encoding": "utf-8"}
+    usual = {"capture_output": True, "text": True, "encoding": "utf-8", "timeout": 300}
     kwargs = {"stdin": subprocess.DEVNULL, **usual, **kwargs}
-    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
-    result = subprocess.run(command, env={**os.environ, **(env or {})}, timeout=timeout, **kwargs)
+    command = [sys.executable, *python, str(SCRIPT), *map(str, arguments)]
+    result = subprocess.run(command, env={**os.environ, **(env or {})}, **kwargs)
     result.stderr = own_words(result.stderr)
     return result
 
@@ -68,13 +89,6 @@ def run(*arguments, env=None, timeout=300, **kwargs):
 def run_here(*arguments):
     """Run the script's main in this process, which spares a second import of TensorFlow."""
     dlm.main([str(argument) for argument in arguments])
-
-
-@pytest.fixture(autouse=True)
-def tidy():
-    yield
-    dlm.plt.close("all")
-    dlm.socket.setdefaulttimeout(None)
 
 
 def refusal(call, *arguments):
@@ -95,14 +109,10 @@ def idx(array):
     return bytes([0, 0, 8, array.ndim]) + shape + array.tobytes()
 
 
-def draw_bar(path, lying=False, size=(60, 60), mode="L"):
+def draw_bar(path, lying=False, mode="L"):
     """Write a picture of a black bar on white paper, upright or lying; return ``path``."""
-    width, height = size
-    picture = Image.new("L", size, "white")
-    if lying:
-        picture.paste(0, (width // 4, height * 9 // 20, width * 3 // 4, height * 11 // 20))
-    else:
-        picture.paste(0, (width * 9 // 20, height // 4, width * 11 // 20, height * 3 // 4))
+    picture = Image.new("L", (60, 60), "white")
+    picture.paste(0, (15, 27, 45, 33) if lying else (27, 15, 33, 45))
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.convert("RGB").convert(mode).save(path)
     return path

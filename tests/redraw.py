@@ -1,56 +1,63 @@
 """MNIST's digits drawn again as pictures that people have of theirs.
 
-``redraw(image, kind, rng, path)`` writes one. In the plain kinds a picture has 280 pixels a side,
-and the digit takes 35 to 90% of it; in the others, 480 and 25 to 60%, unless the kind says so.
+``redraw(image, kind, rng, path)`` writes one. Unless its kind says otherwise, a picture has 480
+pixels a side, and the digit takes 25 to 60% of it.
 """
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-PLAIN_KINDS = [
+KINDS = [
     "white on black",
     "black on white",
-    "photo: uneven light and noise",
-    "photo: pencil",
     "transparent PNG",
     "rotated by EXIF",
-]
-PHOTO_KINDS = [
-    "table beyond the sheet",
-    "hard shadow",
+    "MNIST's own, 28 × 28",
+    "pencil",
+    "uneven light",
     "light falling off from the middle",
+    "hard shadow",
+    "table beyond the sheet",
     "specks",
     "ruled paper",
     "squared paper",
-    "coloured ink on coloured paper",
+    "colored ink on colored paper",
     "chalk",
     "5 to 12% of the side",
     "tilted by up to 15 degrees",
     "A4 at 300 dpi, 60 to 300 pixels tall",
 ]
-KINDS = PLAIN_KINDS + PHOTO_KINDS
+CLEAN = KINDS[:4]  # drawn by a program: no light, no noise
 SIZES = {"5": (1200, 1600), "A": (3508, 2480)}  # by a kind's first letter
 SHARES = {"5": (0.05, 0.12), "A": (60 / 3508, 300 / 3508)}
 INKS = [(30, 30, 35), (35, 50, 130), (170, 40, 45), (30, 100, 60), (90, 45, 110)]
 PAPERS = [(240, 225, 120), (245, 185, 195), (185, 225, 180), (175, 210, 235), (200, 170, 130)]
-CONTRASTS = {"photo: uneven light and noise": (90, 140), "photo: pencil": (35, 60)}
+
+# Corners of drawn digits' strokes on a square of 280 x 280 pixels, from its top left corner.
+BELLY = [(115, 62), (108, 130), (150, 120), (185, 150), (180, 200), (140, 225), (95, 210)]
+STROKES = {
+    "2": [[(100, 90), (130, 60), (170, 70), (175, 110), (100, 225), (185, 222)]],
+    "4": [[(110, 60), (90, 150), (200, 150)], [(170, 60), (165, 230)]],
+    "5": [[(190, 60), *BELLY]],
+}
 
 
 def draw_ink(image, rng, size, shares, degrees=0.0, margin=0.0):
     """Return ink from 0 to 1, float32 of that size, with a digit from uint8 (28, 28, 1)."""
     picture = Image.fromarray(image[..., 0]).rotate(degrees, Image.Resampling.BICUBIC)
-    digit = picture.crop(picture.point(lambda grey: 255 * (grey > 10)).getbbox())
+    digit = picture.crop(picture.point(lambda gray: 255 * (gray > 10)).getbbox())
     scale = rng.uniform(*shares) * max(size) / max(digit.size)
     sides = [max(1, round(scale * side)) for side in digit.size]
     digit = digit.resize(sides, Image.Resampling.BICUBIC)
     digit = np.float32(digit.filter(ImageFilter.GaussianBlur(0.35 * scale)))
     stroke = rng.uniform(70, 150)  # the brightness from which on there is ink: less is thicker
     digit = np.clip((digit - stroke) / 30 + 0.5, 0, 1)
+    margin = int(margin * max(size))
+    height, width = digit.shape
+    top = rng.integers(margin, size[0] - height - margin)
+    left = rng.integers(margin, size[1] - width - margin)
     ink = np.zeros(size, "float32")
-    edges = [margin * max(size), size[0] - digit.shape[0], size[1] - digit.shape[1]]
-    top = int(rng.uniform(edges[0], edges[1] - edges[0]))
-    left = int(rng.uniform(edges[0], edges[2] - edges[0]))
-    ink[top : top + digit.shape[0], left : left + digit.shape[1]] = digit
+    ink[top : top + height, left : left + width] = digit
     return ink
 
 
@@ -67,17 +74,18 @@ def draw_lines(y, x, rng):
     return np.clip(1.5 - np.abs(down % gap - gap / 2), 0, 1)
 
 
-def light_up(grey, kind, x, y, rng):
+def light_up(gray, kind, x, y, rng):
     """Return a photo's brightness in that kind's light, or with its table beyond the sheet."""
     if kind == "table beyond the sheet":
         table = rng.uniform(30, 130) + 6 * np.sin(40 * x + 8 * y)
-        return grey + beyond_edge(x, y, rng, rng.uniform(0.05, 0.13), 0.004) * (table - grey)
+        return gray + beyond_edge(x, y, rng, rng.uniform(0.05, 0.13), 0.004) * (table - gray)
     if kind == "hard shadow":
         shadow = beyond_edge(x, y, rng, rng.uniform(0.2, 0.8), rng.uniform(0.004, 0.016))
-        return grey * (1 - rng.uniform(0.2, 0.45) * shadow)
+        return gray * (1 - rng.uniform(0.2, 0.45) * shadow)
     if kind == "light falling off from the middle":
-        return grey * (1 - rng.uniform(0.6, 1.2) * (x**2 + y**2))
-    return grey * (1 + rng.uniform(-0.15, 0.15) * x)
+        return gray * (1 - rng.uniform(0.6, 1.2) * (x**2 + y**2))
+    strength = 0.35 if kind == "uneven light" else 0.15
+    return gray * (1 + strength * rng.uniform(-1, 1) * x + strength * rng.uniform(-1, 1) * y)
 
 
 def photograph(image, kind, rng):
@@ -88,6 +96,8 @@ def photograph(image, kind, rng):
     ink = draw_ink(image, rng, size, shares, degrees, margin)
     y, x = np.mgrid[: size[0], : size[1]] / max(size) - 0.5
     paper, contrast, ground = rng.uniform(170, 220), rng.uniform(80, 140), np.zeros(size)
+    if kind == "pencil":
+        contrast = rng.uniform(35, 60)
     if kind == "specks":
         for _ in range(rng.integers(5, 21)):
             where = np.hypot(x - rng.uniform(-0.5, 0.5), y - rng.uniform(-0.5, 0.5))
@@ -99,54 +109,34 @@ def photograph(image, kind, rng):
     if kind == "chalk":
         paper, contrast = rng.uniform(40, 80), -rng.uniform(80, 150)
         ink = ink * rng.uniform(0.4, 1, size)  # it leaves holes in the strokes
-    grey = paper - contrast * np.maximum(ink, rng.uniform(0.15, 0.5) * ground)
-    if kind == "coloured ink on coloured paper":
+    gray = paper - contrast * np.maximum(ink, rng.uniform(0.15, 0.5) * ground)
+    if kind == "colored ink on colored paper":
         pen, sheet = rng.choice(INKS), rng.choice(PAPERS)
         return sheet + (pen - sheet) * rng.uniform(0.6, 1) * ink[..., None]
-    return light_up(grey, kind, x, y, rng)[..., None]
+    return light_up(gray, kind, x, y, rng)[..., None]
 
 
 def redraw(image, kind, rng, path):
     """Write a digit, uint8 (28, 28, 1), as a picture of that kind; return its path."""
-    if kind in PHOTO_KINDS:
+    path, exif = path.with_suffix(".png"), Image.Exif()
+    if kind.startswith("MNIST"):
+        picture = Image.fromarray(image[..., 0])
+    elif kind in CLEAN:
+        ink = draw_ink(image, rng, (280, 280), (0.35, 0.9))
+        picture = Image.fromarray(np.uint8(255 * (ink if kind == CLEAN[0] else 1 - ink)))
+    else:
         photo = photograph(image, kind, rng)
         photo = np.clip(photo + rng.normal(0, 4, (*photo.shape[:2], 1)), 0, 255)
-        photo = Image.fromarray(np.uint8(np.broadcast_to(photo, (*photo.shape[:2], 3))))
-        photo.save(path.with_suffix(".jpg"), quality=85)
-        return path.with_suffix(".jpg")
-    ink = draw_ink(image, rng, (280, 280), (0.35, 0.9))
-    grey = 255 * (ink if kind == "white on black" else 1 - ink)
-    if kind in CONTRASTS:
-        y, x = np.mgrid[:280, :280] / 280 - 0.5
-        light = rng.uniform(150, 200) + rng.uniform(-60, 60) * x + rng.uniform(-60, 60) * y
-        grey = light - rng.uniform(*CONTRASTS[kind]) * ink + rng.normal(0, 6, ink.shape)
-    picture = Image.fromarray(np.uint8(np.clip(grey, 0, 255)))
+        picture = Image.fromarray(np.uint8(np.broadcast_to(photo, (*photo.shape[:2], 3))))
+        path = path.with_suffix(".jpg")
     if kind == "transparent PNG":
-        picture = Image.merge("LA", (picture.point(lambda _: 0), picture.point(lambda v: 255 - v)))
+        alpha = picture.point(lambda gray: 255 - gray)
+        picture = Image.merge("LA", (Image.new("L", alpha.size), alpha))
     if kind == "rotated by EXIF":
-        exif = Image.Exif()
         exif[274] = 8  # a viewer rotates it back, counterclockwise by a quarter
         picture = picture.transpose(Image.Transpose.ROTATE_270)
-        picture.save(path.with_suffix(".jpg"), exif=exif, quality=90)
-        return path.with_suffix(".jpg")
-    picture.save(path.with_suffix(".png"))
-    return path.with_suffix(".png")
-
-
-def enlarge(image, path):
-    """Write MNIST's own image, uint8 (28, 28, 1), enlarged ten times; return the path."""
-    path = path.with_suffix(".png")
-    Image.fromarray(image[..., 0]).resize((280, 280), Image.Resampling.BICUBIC).save(path)
+    picture.save(path, exif=exif)
     return path
-
-
-def side_by_side(images, gaps):
-    """Return digits, uint8 (n, 28, 28, 1), in a row as one image, with ``gaps`` (n,) in pixels."""
-    row = []
-    for image, gap in zip(images[..., 0], gaps):
-        columns = np.flatnonzero(image.max(axis=0) > 100)
-        row += [image[:, columns[0] : columns[-1] + 1], np.zeros((28, gap), "uint8")]
-    return np.hstack(row[:-1])
 
 
 def numbers(images, labels, n, gaps):
@@ -157,8 +147,12 @@ def numbers(images, labels, n, gaps):
     rng, found = np.random.default_rng(11), []
     for _ in range(n):
         chosen = rng.choice(len(images), rng.integers(2, 7))
-        spaces = 20 * rng.uniform(*gaps, len(chosen))
-        row = np.pad(side_by_side(images[chosen], spaces.round().astype(int)), 8)
+        row = [np.zeros((28, 8), "uint8")]
+        for image in images[chosen, ..., 0]:
+            columns = np.flatnonzero(image.max(axis=0) > 100)
+            gap = np.zeros((28, round(20 * rng.uniform(*gaps))), "uint8")
+            row += [image[:, columns[0] : columns[-1] + 1], gap]
+        row = np.pad(np.hstack([*row[:-1], row[0]]), [(8, 8), (0, 0)])
         large = Image.fromarray(255 - row).resize([8 * side for side in row.shape[::-1]])
         found.append((large, "".join(map(str, labels[chosen]))))
     return found

@@ -1,14 +1,13 @@
 """Run by a consumer's own Python, 3.6 or later: open the saved model with its Keras and compare.
 
-    python check_keras.py MODULE FOLDER [fit] [tf1]
+    python check_keras.py MODULE [fit] [tf1]
 
-MODULE is keras, tensorflow.keras or tf_keras; FOLDER holds mnist_cnn_model.h5, expected.npz and
-snippets.json, the front page's code. TensorFlow 1 (tf1) has no GradientTape in a session. Prints
-one line.
+MODULE is keras, tensorflow.keras or tf_keras; the current folder holds mnist_cnn_model.h5,
+expected.npz and snippets.json, the pages' code. TensorFlow 1 (tf1) has no GradientTape in a
+session. Prints one line.
 """
 
 import json
-import os
 import sys
 
 import numpy as np
@@ -55,14 +54,13 @@ def check_fine_tuning(model, expected):
     images, labels = expected["images"], expected["labels"]
     model.fit(expected["x_train"], expected["y_train"], epochs=2, batch_size=32, verbose=0)
     tuned = model.evaluate(images, labels, batch_size=100, verbose=0)[1]
-    # Adam at its default rate, on these few images, cost three models 0.11 to 0.18 %.
+    # Adam at its default rate, on these few images, cost ten models 0.02 to 0.45% in 20 runs.
     message = "two more epochs took the accuracy to {}".format(tuned)
-    assert tuned >= expected["accuracy"] - 0.004, message
+    assert tuned >= expected["accuracy"] - 0.01, message
     return "fit"
 
 
-def main(module, folder, *further):
-    os.chdir(folder)
+def main(module, *further):
     expected = np.load("expected.npz")
     with open("snippets.json") as file:
         snippets = json.load(file)
@@ -82,6 +80,9 @@ def main(module, folder, *further):
         done.append(check_fine_tuning(model, expected))
     session["images"] = session["images"][:1]
     done.append(check_replacing(snippets, session))
+    layers = session["keras"].models.load_model("mnist_cnn_model.h5").layers
+    probabilities = session["keras"].Sequential(layers).predict(expected["images"], verbose=0)
+    done.append("Sequential, " + check_probabilities(probabilities, expected))
     print(", ".join(done))
 
 
