@@ -116,7 +116,7 @@ BESIDE = {
 
 
 @pytest.mark.parametrize("kind", BESIDE)
-def test_what_stands_beside_a_number_is_no_digit(kind, model_file):
+def test_what_stands_beside_a_number_is_no_digit(kind):
     picture = Image.new("L", (420, 360), "white")
     pen = ImageDraw.Draw(picture)
     for line in BESIDE[kind]:
@@ -124,7 +124,7 @@ def test_what_stands_beside_a_number_is_no_digit(kind, model_file):
     for shift, strokes in (40, STROKES["4"]), (190, STROKES["5"]):
         for stroke in strokes:
             pen.line([(shift + 0.7 * x, y) for x, y in stroke], "black", 12, joint="curve")
-    assert "45 (" in read(model_file, picture)
+    assert len(dlm.find_digits(picture)) == 2
 
 
 def test_a_number_cropped_to_its_edges_keeps_its_digits(mnist):

@@ -1,10 +1,9 @@
-"""Convert the saved model to another format, run that and compare the probabilities.
+"""Convert the saved model to other formats, run these and compare the probabilities.
 
-    python check_converted.py FORMAT
+    python check_converted.py FORMAT...
 
 FORMAT is a function below; the current folder holds mnist_cnn_model.h5, expected.npz and
-snippets.json, the pages' code: their snippet for the format, if there is one, runs first. Prints
-one line.
+snippets.json, the pages' code, whose snippet for the format runs first. Prints one line.
 """
 
 import json
@@ -43,19 +42,22 @@ def savedmodel(session, images):
     return loaded.serve(images).numpy()
 
 
-def main(format_):
+def main(*formats):
     expected = np.load("expected.npz")
     with open("snippets.json") as file:
         snippets = json.load(file)
-    session = {}
-    exec(snippets["load"], session)
-    session["images"] = expected["images"]
-    exec(snippets[format_], session)
-    probabilities = globals()[format_](session, expected["images"])
-    assert probabilities.shape == expected["probabilities"].shape
-    difference = np.abs(probabilities - expected["probabilities"]).max()
-    assert difference <= 1e-5, f"probabilities differ by {difference}"
-    print(f"probabilities to {difference:.0e}")
+    done = []
+    for format_ in formats:
+        session = {}
+        exec(snippets["load"], session)
+        session["images"] = expected["images"]
+        exec(snippets[format_], session)
+        probabilities = globals()[format_](session, expected["images"])
+        assert probabilities.shape == expected["probabilities"].shape
+        difference = np.abs(probabilities - expected["probabilities"]).max()
+        assert difference <= 1e-5, f"{format_}: probabilities differ by {difference}"
+        done.append(f"{format_} to {difference:.0e}")
+    print("probabilities by", ", ".join(done))
 
 
 main(*sys.argv[1:])
