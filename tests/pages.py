@@ -21,7 +21,7 @@ NOT_RUN = {
     "loadLayersModel": "needs a browser; tests/consumers/run does the same",
     "InferenceSession": "tests/consumers/run does the same",
     "seq 8001": "takes ten minutes",
-    "tests/benchmark.py": "takes half an hour",
+    "tests/benchmark.py": "takes a quarter of an hour",
     "--numbers NUMBERS": "needs pictures that are not in the repository",
     "tests/consumers/run": ".ci/run runs it at the end",
     "tensorflowjs_converter": OPENED,

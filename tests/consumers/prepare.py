@@ -23,6 +23,7 @@ SNIPPETS = {
     "inside": "keras.Model(model.inputs, tensors",
     "gradient": "GradientTape",
     "replace": "Dense(5",
+    "sequential": "Sequential(model.layers",
     "savedmodel": ".export(",
     "tflite": "TFLiteConverter",
     "openvino": "import openvino",
