@@ -14,7 +14,7 @@ SCRIPT = ROOT / "deep_learning_model.py"
 FILES = ["confusion_matrix.png", "metrics.json", "mnist_cnn_model.h5", "sample_predictions.png"]
 FILES += ["training_curves.png"]
 DIGITS = list("0123456789")
-os.environ["MPLBACKEND"] = "agg"
+os.environ |= {"MPLBACKEND": "agg", "CUDA_VISIBLE_DEVICES": "-1", "KERAS_BACKEND": "tensorflow"}
 # As a run sets them, so that runs in the tests' own process compute alike.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, os.cpu_count() // 2)))
@@ -78,7 +78,7 @@ def own_words(errors):
 
 def run(*arguments, env=None, python=(), **kwargs):
     """Run the script as a user does; return the finished process with its output as text."""
-    usual = {"capture_output": True, "text": True, "encoding": "utf-8", "timeout": 300}
+    usual = {"capture_output": True, "text": True, "timeout": 300}
     kwargs = {"stdin": subprocess.DEVNULL, **usual, **kwargs}
     command = [sys.executable, *python, str(SCRIPT), *map(str, arguments)]
     result = subprocess.run(command, env={**os.environ, **(env or {})}, **kwargs)

@@ -107,10 +107,10 @@ def test_labels_are_whole_numbers_or_words_in_their_own_order(labels, named, nam
     assert y_test.tolist() == y_train.tolist()
 
 
-def part(n, first="x", second="y", classes=2):
+def part(n, first="x", second="y"):
     """Return arrays of labels, and of n images, each of its own brightness, under two names."""
     images = np.linspace(0.5, 1, n).reshape(n, 1, 1) * np.ones((n, 10, 12))
-    return {second: np.arange(n) % classes, first: images}
+    return {second: np.arange(n) % 2, first: images}
 
 
 @pytest.mark.parametrize("names", [("X", "y"), ("x_train", "y_train"), ("test_x", "test_y")])
@@ -381,7 +381,7 @@ def test_names_of_folders_are_words(names, tmp_path):
         folder = os.path.join(os.fsencode(tmp_path), os.fsencode(name))
         try:
             os.mkdir(folder)
-        except OSError:
+        except (OSError, UnicodeError):
             pytest.skip("this system knows no such names")
         for i in range(4):
             draw_bar(Path(os.fsdecode(folder), f"{i}.png"), number % 2 == 0)

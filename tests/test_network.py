@@ -19,6 +19,7 @@ def test_the_network_is_the_fixed_one():
     activations = [layer.activation.__name__ for layer in layers]
     assert activations == ["relu", "relu", "relu", "softmax"]
     assert model.count_params() == 121_930 and model.input_shape == (None, 28, 28, 1)
+    assert dlm.build_model("cnn-dropout").get_layer("hidden_dropout").rate == 0.2
 
 
 def test_no_layer_has_a_name_that_keras_gives_a_layer_by_itself():
