@@ -565,8 +565,9 @@ def list_pictures(folder):
 
 def read_pictures(paths, labels, class_names):
     """Return prepared pictures, float32 (n, height, width, channels), and labels (n,)."""
-    shape = (28, 28, 1) if are_digits(class_names) else (32, 32, 3)
-    kind = "digits" if are_digits(class_names) else "pictures"
+    kind, shape = "pictures", (32, 32, 3)
+    if are_digits(class_names):
+        kind, shape = "digits", (28, 28, 1)
     print(f"Reading {len(paths):,} {kind}", flush=True)
     progress = keras.utils.Progbar(len(paths), verbose=int(sys.stdout.isatty()))
     images, kept = [], []
@@ -962,14 +963,15 @@ def center(ink):
 # --- Reading pictures.
 
 
-def are_digits(class_names):
-    """Tell if each class is a single digit: then pictures are prepared as MNIST's were."""
-    return all(len(name) == 1 and name in "0123456789" for name in class_names)
+def are_digits(class_names, shape=(28, 28, 1)):
+    """Tell if classes and images are like MNIST's: then pictures are prepared as MNIST's were."""
+    are_single = all(len(name) == 1 and name in "0123456789" for name in class_names)
+    return are_single and shape == (28, 28, 1)
 
 
 def to_image(picture, shape, class_names):
     """Return a picture as an image of a shape, float32, for a model of these classes."""
-    if are_digits(class_names) and shape == (28, 28, 1):
+    if are_digits(class_names, shape):
         return prepare_picture(picture)
     rows, columns, channels = shape
     image = read_color(picture).resize((columns, rows))
@@ -1001,7 +1003,7 @@ def classify(model, class_names, picture):
     the classes that are likely next, or "" for a number.
     """
     shape = model.input_shape[1:]
-    takes_digits = are_digits(class_names) and shape == (28, 28, 1)
+    takes_digits = are_digits(class_names, shape)
     if takes_digits:
         images = find_digits(picture)
     else:

@@ -7,8 +7,7 @@ const floats = name => new Float32Array(Uint8Array.from(fs.readFileSync(name)).b
 globalThis.fetch = async name => new Response(fs.readFileSync(String(name)));  // no server here
 
 async function main() {
-  const snippet = fs.readFileSync('snippet.js', 'utf8').replace(/^<script src.*$/m, '');
-  const code = snippet.replace(/<[^>]*>/g, '') + '\nreturn probabilities;';
+  const code = fs.readFileSync('snippet.js', 'utf8') + '\nreturn probabilities;';
   const run = Object.getPrototypeOf(main).constructor('tf', 'pixels', code);  // an async function
   const images = floats('images.bin');
   const expected = floats('probabilities.bin');
